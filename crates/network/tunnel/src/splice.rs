@@ -1,0 +1,143 @@
+//! A host's TCP connection and a socket of the stack, joined: bytes and half-closes pass both ways.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use smoltcp::socket::tcp;
+use socket2::SockRef;
+
+/// The host's half of a joined flow.
+pub(crate) struct Splice {
+    stream: TcpStream,
+    /// The stream has bytes, as far as is known. Events come on changes only.
+    readable: bool,
+    /// The stream has room, as far as is known.
+    writable: bool,
+    /// The host has sent all it will.
+    ended: bool,
+    /// The far end has sent all it will, in order: not by a reset.
+    far_ended: bool,
+    /// The host has been told so.
+    told: bool,
+    failed: bool,
+}
+
+impl Splice {
+    /// Takes over a connected stream.
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            readable: true,
+            writable: true,
+            ended: false,
+            far_ended: false,
+            told: false,
+            failed: false,
+        }
+    }
+
+    /// The stream, to register or forget it.
+    pub(crate) const fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Notes that the stream has become readable or writable.
+    pub(crate) fn wake(&mut self, event: &Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+    }
+
+    /// Moves what can be moved between the stream and a connected `socket`. Whether anything changed.
+    pub(crate) fn pump(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
+        let mut moved = self.pump_to_socket(socket) | self.pump_to_stream(socket);
+        if self.ended && socket.may_send() {
+            socket.close();
+            moved = true;
+        }
+        self.far_ended |= matches!(
+            socket.state(),
+            tcp::State::CloseWait
+                | tcp::State::LastAck
+                | tcp::State::Closing
+                | tcp::State::TimeWait
+        );
+        if self.far_ended && !self.told && !socket.can_recv() {
+            let _ = self.stream.shutdown(Shutdown::Write);
+            self.told = true;
+        }
+        if self.failed && socket.is_open() {
+            socket.abort();
+            moved = true;
+        }
+        moved
+    }
+
+    fn pump_to_socket(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
+        let mut moved = false;
+        while self.readable && !self.ended && socket.can_send() {
+            let result = socket.send(|buffer| match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.ended = true;
+                    (0, 0)
+                }
+                Ok(count) => (count, count),
+                Err(error) => {
+                    self.readable = error.kind() == io::ErrorKind::Interrupted;
+                    self.failed |= is_fatal(&error);
+                    (0, 0)
+                }
+            });
+            moved |= result.is_ok_and(|count| count > 0);
+        }
+        moved
+    }
+
+    fn pump_to_stream(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
+        let mut moved = false;
+        while self.writable && socket.can_recv() {
+            let result = socket.recv(|buffer| match self.stream.write(buffer) {
+                Ok(count) => (count, count),
+                Err(error) => {
+                    self.writable = error.kind() == io::ErrorKind::Interrupted;
+                    self.failed |= is_fatal(&error);
+                    (0, 0)
+                }
+            });
+            match result {
+                Ok(count) => moved |= count > 0,
+                Err(_) => break,
+            }
+        }
+        moved
+    }
+
+    /// Whether `socket` has ended and nothing is left to move.
+    pub(crate) fn is_finished(&self, socket: &tcp::Socket<'_>) -> bool {
+        let over = match socket.state() {
+            tcp::State::TimeWait => true,
+            // A reset that hasn't been sent yet still needs the socket.
+            tcp::State::Closed => socket.remote_endpoint().is_none(),
+            _ => false,
+        };
+        over && (self.failed || !socket.can_recv())
+    }
+
+    /// Ends the host's connection: in order when both directions have ended in order, or else by a reset.
+    pub(crate) fn close(self) {
+        if !(self.ended && self.told) {
+            reset_on_close(&self.stream);
+        }
+    }
+}
+
+/// Makes closing `stream` send a reset: the far end must not take a flow that was cut for a whole one.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+fn is_fatal(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
