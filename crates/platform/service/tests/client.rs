@@ -1,0 +1,161 @@
+//! The client over real sockets: what it sends, what it refuses, what it tells apart.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use record::{Opened, Recorder, Recording};
+use service::{BaseUrl, ClientConfig, ClientError, HttpClient, parse};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+fn config() -> ClientConfig {
+    ClientConfig {
+        read_timeout: Duration::from_millis(200),
+        total_timeout: Duration::from_millis(1000),
+        max_response: 1000,
+        ..ClientConfig::default()
+    }
+}
+
+/// What a request looked like to the other side.
+struct Seen {
+    text: String,
+    peer: SocketAddr,
+}
+
+/// A peer that takes one request and answers these bytes; it keeps the connection open if `hang`.
+async fn answering(
+    pieces: Vec<Vec<u8>>,
+    hang: bool,
+) -> std::io::Result<(BaseUrl, JoinHandle<std::io::Result<Seen>>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let url = BaseUrl::plain(address).map_err(std::io::Error::other)?;
+    let seen = tokio::spawn(async move {
+        let (mut stream, peer) = listener.accept().await?;
+        let mut text = Vec::new();
+        let ends = |text: &[u8]| text.ends_with(b"\r\n\r\n") || text.ends_with(b"}");
+        while !ends(&text) {
+            if stream.read_buf(&mut text).await? == 0 {
+                break;
+            }
+        }
+        for piece in pieces {
+            stream.write_all(&piece).await?;
+            // A pause between pieces, unless the client goes away.
+            let gone = timeout(Duration::from_millis(50), stream.read(&mut [0])).await;
+            if gone.is_ok() {
+                break;
+            }
+        }
+        if hang {
+            // Until the client goes away.
+            let _ = stream.read(&mut [0]).await;
+        }
+        Ok(Seen { text: String::from_utf8_lossy(&text).into_owned(), peer })
+    });
+    Ok((url, seen))
+}
+
+fn answer(head: &str, body: &str) -> Vec<Vec<u8>> {
+    let length = body.len();
+    vec![format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()]
+}
+
+#[tokio::test]
+async fn requests_go_out_as_written_and_from_where_told() {
+    let (url, seen) = answering(answer("200 OK", "42"), false).await.unwrap();
+    let from = IpAddr::V4(Ipv4Addr::new(127, 8, 9, 10));
+    let client = HttpClient::new(ClientConfig { bind: Some(from), ..config() }, ());
+    let body = serde_json::json!({ "a": 1 });
+    let response = client.post_json(&url, "/api/v1/x?y=1", &body).await.unwrap();
+    assert_eq!(parse::<u8>(&response).unwrap(), 42);
+    let seen = seen.await.unwrap().unwrap();
+    assert_eq!(seen.peer.ip(), from);
+    let text = seen.text.to_ascii_lowercase();
+    assert!(text.starts_with("post /api/v1/x?y=1 http/1.1\r\n"), "{text}");
+    let host = format!("host: {}\r\n", url.authority());
+    for header in [&host, "content-type: application/json\r\n", "connection: close\r\n"] {
+        assert!(text.contains(header), "{text}");
+    }
+    assert!(text.ends_with("content-length: 7\r\n\r\n{\"a\":1}"), "{text}");
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    let client = HttpClient::new(config(), ());
+    let get = async |pieces, hang| {
+        let (url, _seen) = answering(pieces, hang).await.map_err(ClientError::Unreachable)?;
+        client.get(&url, "/").await
+    };
+    // Nobody listens where somebody just did.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let result = client.get(&BaseUrl::plain(gone).unwrap(), "/").await;
+    assert!(matches!(&result, Err(error @ ClientError::Unreachable(_)) if error.is_retriable()));
+    for broken in [vec![], vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec()]] {
+        let result = get(broken, false).await;
+        assert!(matches!(result, Err(ClientError::Unreachable(_))), "{result:?}");
+    }
+    for silent in [vec![], vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec()]] {
+        let result = get(silent, true).await;
+        assert!(matches!(&result, Err(error @ ClientError::TimedOut) if error.is_retriable()));
+    }
+    let trickle = std::iter::once(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n".to_vec())
+        .chain(std::iter::repeat_n(b"x".to_vec(), 900));
+    let result = get(trickle.collect(), true).await;
+    assert!(matches!(result, Err(ClientError::TimedOut)), "{result:?}");
+    let result = get(answer("200 OK", &"x".repeat(1001)), false).await;
+    assert!(matches!(&result, Err(error @ ClientError::TooLarge) if !error.is_retriable()));
+    let endless = vec![format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2000)).into_bytes()];
+    assert!(matches!(get(endless, true).await, Err(ClientError::TooLarge)));
+    assert!(get(answer("200 OK", &"x".repeat(1000)), false).await.is_ok());
+    let result = get(vec![b"220 mail.example ESMTP\r\n\r\n".to_vec()], false).await;
+    assert!(matches!(result, Err(ClientError::NotHttp(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn plain_http_stays_on_loopback() {
+    let client = HttpClient::new(config(), ());
+    let get = async |url: &str| {
+        let request = Request::get(url).body(Bytes::new()).map_err(|_| ClientError::BadRequest)?;
+        client.send(request).await
+    };
+    for url in ["http://192.0.2.1/", "http://dip.example/", "http://[::ffff:192.0.2.1]/"] {
+        let refused = get(url).await.unwrap_err();
+        assert!(matches!(refused, ClientError::PlainOffLoopback));
+        assert_eq!(refused.to_string(), "Plain HTTP is refused off loopback");
+    }
+    assert!(matches!(get("https://127.0.0.1/").await, Err(ClientError::Unsupported)));
+    assert!(matches!(get("/path").await, Err(ClientError::Unsupported)));
+}
+
+#[tokio::test]
+async fn problems_are_read() {
+    let body = r#"{"type":"https://cloakroom.example/problems/spent","title":"Spent","status":1}"#;
+    let head = "409 Conflict\r\nContent-Type: application/problem+json";
+    let (url, _seen) = answering(answer(head, body), false).await.unwrap();
+    let response = HttpClient::new(config(), ()).get(&url, "/").await.unwrap();
+    assert_eq!(response.status(), StatusCode::CONFLICT);
+    let Err(ClientError::Problem(problem)) = parse::<u8>(&response) else { panic!() };
+    assert_eq!((problem.slug(), problem.status), ("spent", 409));
+    let (url, _seen) = answering(answer("200 OK", "\"no number\""), false).await.unwrap();
+    let response = HttpClient::new(config(), ()).get(&url, "/").await.unwrap();
+    assert!(matches!(parse::<u8>(&response), Err(ClientError::Unexpected)));
+}
+
+#[tokio::test]
+async fn the_tap_hears_the_answer() {
+    let room = tempfile::tempdir().unwrap();
+    let tape = room.path().join("tape");
+    let pieces = answer("200 OK", "heard");
+    let (url, _seen) = answering(pieces.clone(), false).await.unwrap();
+    HttpClient::new(config(), Recorder::to_file(&tape).unwrap()).get(&url, "/").await.unwrap();
+    let recording = Recording::load(&tape).unwrap();
+    let heard = &recording.conversations[&0];
+    assert_eq!((heard.opened, &heard.received), (Opened::ByUs, &pieces.concat()));
+    assert_eq!(heard.peer.unwrap().to_string(), url.authority());
+}

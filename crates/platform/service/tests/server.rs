@@ -1,0 +1,335 @@
+//! The server over real sockets: limits, problem documents, drain, the tap.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use http::StatusCode;
+use record::{Opened, Recorder, Recording};
+use service::{
+    Json, OperatorSecret, Problem, ServeConfig, ServeError, Server, Tap, browser_readable,
+    operator_only,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const SECRET: &str = "correct-horse-battery";
+
+#[derive(serde::Deserialize)]
+struct Ask {
+    count: u8,
+}
+
+async fn double(Json(ask): Json<Ask>) -> Json<u16> {
+    Json(u16::from(ask.count) * 2)
+}
+
+async fn conflict() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "token-spent", "The token is spent").with_retry_after(3)
+}
+
+#[expect(clippy::panic, reason = "the server has to survive it")]
+async fn clumsy() -> StatusCode {
+    panic!("a request's secret")
+}
+
+fn router() -> Router {
+    let secret = coarse::SecretText::new(SECRET.to_owned());
+    let mut router = Router::new()
+        .route("/double", post(double))
+        .route("/conflict", get(conflict))
+        .route("/clumsy", get(clumsy))
+        .route("/slow", get(std::future::pending::<()>))
+        .route("/bytes", post(|body: bytes::Bytes| async move { body.len().to_string() }))
+        .route("/open", get(|| async { "open" }).layer(browser_readable()));
+    if let Ok(secret) = OperatorSecret::new(secret) {
+        let operators = Router::new().route("/operator", get(|| async { "hello" }));
+        router = router.merge(operator_only(operators, secret));
+    }
+    router
+}
+
+/// Short limits, so that a test that waits for them is quick.
+fn config() -> ServeConfig {
+    ServeConfig {
+        request_timeout: Duration::from_millis(300),
+        header_read_timeout: Duration::from_millis(300),
+        max_body: 1000,
+        drain_timeout: Duration::from_millis(300),
+        ..ServeConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+}
+
+/// A running server.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+async fn start_with<T: Tap>(
+    config: ServeConfig,
+    router: Router,
+    tap: T,
+) -> Result<Running, ServeError> {
+    let server = Server::bind(config, tap).await?;
+    let address = server.local_addr();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ended = tokio::spawn(server.run_until(router, async {
+        let _ = stopped.await;
+    }));
+    Ok(Running { address, stop, ended })
+}
+
+async fn start() -> Result<Running, ServeError> {
+    start_with(config(), router(), ()).await
+}
+
+/// Sends bytes and reads until the server closes, five seconds at most.
+async fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request).await?;
+    read_all(&mut stream).await
+}
+
+async fn read_all(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// One request on a connection of its own.
+fn request(line: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+const JSON: &str = "Content-Type: application/json; charset=utf-8\r\n";
+
+fn is_problem(answer: &str, status: u16, slug: &str) -> bool {
+    answer.starts_with(&format!("HTTP/1.1 {status} "))
+        && answer.contains("content-type: application/problem+json\r\n")
+        && answer.contains("cache-control: no-store\r\n")
+        && answer.contains(&format!("\"type\":\"https://cloakroom.example/problems/{slug}\""))
+        && answer.contains(&format!("\"status\":{status}"))
+}
+
+#[tokio::test]
+async fn good_requests_are_answered() {
+    let server = start().await.unwrap();
+    let answer =
+        exchange(server.address, &request("POST /double", JSON, r#"{"count":21}"#)).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n42"),
+        "{answer}"
+    );
+    assert!(answer.contains("content-type: application/json\r\n"));
+    assert!(answer.contains("cache-control: no-store\r\n"));
+    let health = exchange(server.address, &request("GET /health", "", "")).await.unwrap();
+    assert!(health.ends_with(r#"{"status":"ok"}"#), "{health}");
+}
+
+#[tokio::test]
+async fn a_router_may_have_its_own_health() {
+    let own = Router::new().route("/health", get(|| async { "mine" }));
+    let server = start_with(config(), own, ()).await.unwrap();
+    let health = exchange(server.address, &request("GET /health", "", "")).await.unwrap();
+    assert!(health.ends_with("mine"));
+}
+
+#[tokio::test]
+async fn every_failure_is_a_problem_that_repeats_nothing() {
+    let server = start().await.unwrap();
+    let large = "x".repeat(1001);
+    for (line, headers, body, status, slug) in [
+        ("GET /nowhere?token=hunter2", "", "", 404, "not-found"),
+        ("GET /double", "", "", 405, "method-not-allowed"),
+        ("POST /double", "", r#"{"count":1}"#, 415, "unsupported-media-type"),
+        ("POST /double", "Content-Type: text/hunter2\r\n", "{}", 415, "unsupported-media-type"),
+        ("POST /double", JSON, "", 400, "bad-request"),
+        ("POST /double", JSON, "{\"count\": hunter2", 400, "bad-request"),
+        ("POST /double", JSON, r#"{"count":1} hunter2"#, 400, "bad-request"),
+        ("POST /double", JSON, r#"{"count":"hunter2"}"#, 422, "unprocessable"),
+        ("POST /double", JSON, r#"{"hunter2":1}"#, 422, "unprocessable"),
+        ("POST /double", JSON, r#"{"count":256}"#, 422, "unprocessable"),
+        ("POST /bytes", "", &large, 413, "too-large"),
+        ("GET /conflict", "", "", 409, "token-spent"),
+        ("GET /clumsy", "", "", 500, "internal"),
+        ("GET /slow", "", "", 503, "unavailable"),
+        ("GET /operator", "", "", 401, "operator-only"),
+    ] {
+        let answer = exchange(server.address, &request(line, headers, body)).await.unwrap();
+        assert!(is_problem(&answer, status, slug), "{line}: {answer}");
+        assert!(!answer.contains("hunter2") && !answer.contains("256"), "{answer}");
+        assert!(!answer.contains("a request's secret"));
+        assert_eq!(answer.contains("www-authenticate: Bearer"), status == 401);
+        assert_eq!(answer.contains("allow: POST"), status == 405);
+        assert_eq!(answer.contains("retry-after:"), [409, 503].contains(&status));
+    }
+}
+
+#[tokio::test]
+async fn the_operator_gets_in() {
+    let server = start().await.unwrap();
+    let shown = format!("Authorization: Bearer {SECRET}\r\n");
+    let answer = exchange(server.address, &request("GET /operator", &shown, "")).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn browsers_may_read_what_is_opened_to_them_only() {
+    let server = start().await.unwrap();
+    let asks = "Origin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n";
+    for (line, allowed) in [("GET /open", true), ("OPTIONS /open", true), ("GET /conflict", false)]
+    {
+        let answer = exchange(server.address, &request(line, asks, "")).await.unwrap();
+        assert_eq!(answer.contains("access-control-allow-origin: *"), allowed, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_is_cut_off() {
+    let server = start().await.unwrap();
+    for head in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let request = format!("POST /bytes HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n1\r\n");
+        let answer = exchange(server.address, request.as_bytes()).await.unwrap();
+        assert!(is_problem(&answer, 408, "request-timeout"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_chunked_body_cannot_grow_without_end() {
+    let server = start().await.unwrap();
+    let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
+    let request =
+        format!("POST /bytes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+    let answer = exchange(server.address, request.as_bytes()).await.unwrap();
+    assert!(is_problem(&answer, 413, "too-large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_head_and_an_idle_connection_are_cut_off() {
+    let server = start().await.unwrap();
+    assert_eq!(exchange(server.address, b"").await.unwrap(), "");
+    let answer = exchange(server.address, b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    assert!(!answer.contains("200"), "{answer}");
+    let kept = exchange(server.address, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert!(kept.ends_with(r#"{"status":"ok"}"#));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_cut_off() {
+    let config = ServeConfig { max_connections: 1, ..config() };
+    let router = Router::new().route("/big", get(|| async { vec![0_u8; 64 << 20] }));
+    let server = start_with(config, router, ()).await.unwrap();
+    let mut stuck = TcpStream::connect(server.address).await.unwrap();
+    stuck.write_all(&request("GET /big", "", "")).await.unwrap();
+    // There is one place: the next peer gets it when the first one, who reads nothing, has lost it.
+    let health = exchange(server.address, &request("GET /health", "", "")).await.unwrap();
+    assert!(health.starts_with("HTTP/1.1 200"));
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_wait() {
+    let config = ServeConfig { max_connections: 1, ..config() };
+    let config = ServeConfig { header_read_timeout: Duration::from_secs(60), ..config };
+    let server = start_with(config, router(), ()).await.unwrap();
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    first.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut buffer = [0; 1];
+    first.read_exact(&mut buffer).await.unwrap();
+    // The first connection stays; the second one stands in the backlog without an answer.
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    second.write_all(&request("GET /health", "", "")).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(200), second.read(&mut buffer)).await;
+    assert!(waited.is_err());
+    drop(first);
+    assert!(read_all(&mut second).await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_finish_and_takes_no_new_ones() {
+    let (entered, mut has_entered) = tokio::sync::mpsc::channel::<()>(1);
+    let (release, released) = tokio::sync::watch::channel(false);
+    let handler = move || {
+        let (entered, mut released) = (entered.clone(), released.clone());
+        async move {
+            let _ = entered.send(()).await;
+            let _ = released.wait_for(|released| *released).await;
+            "finished"
+        }
+    };
+    let config = ServeConfig {
+        request_timeout: Duration::from_secs(5),
+        drain_timeout: Duration::from_secs(5),
+        ..config()
+    };
+    let mut server = start_with(config, Router::new().route("/", get(handler)), ()).await.unwrap();
+    let under_way =
+        tokio::spawn(async move { exchange(server.address, &request("GET /", "", "")).await });
+    has_entered.recv().await.unwrap();
+    server.stop.send(()).unwrap();
+    // Until the listener is closed, connections may still reach the backlog.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while TcpStream::connect(server.address).await.is_ok() {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    let waits = tokio::time::timeout(Duration::from_millis(200), &mut server.ended).await;
+    assert!(waits.is_err());
+    release.send(true).unwrap();
+    assert!(under_way.await.unwrap().unwrap().ends_with("finished"));
+    server.ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_finish_is_cut_when_the_drain_timeout_ends() {
+    let config = ServeConfig { request_timeout: Duration::from_secs(60), ..config() };
+    let server = start_with(config, router(), ()).await.unwrap();
+    let mut stuck = TcpStream::connect(server.address).await.unwrap();
+    stuck.write_all(&request("GET /slow", "", "")).await.unwrap();
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    server.stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(5), server.ended).await.unwrap().unwrap();
+    for stream in [&mut stuck, &mut idle] {
+        assert!(!matches!(stream.read(&mut [0]).await, Ok(1..)));
+    }
+}
+
+#[tokio::test]
+async fn plain_http_off_loopback_is_refused() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
+        let config = ServeConfig::new(address.parse().unwrap());
+        let refused = Server::bind(config, ()).await.err().unwrap();
+        assert!(matches!(refused, ServeError::PlainOffLoopback(_)));
+        assert!(refused.to_string().starts_with("Plain HTTP is refused off loopback"));
+    }
+    let taken = start().await.unwrap().address;
+    let result = Server::bind(ServeConfig::new(taken), ()).await;
+    assert!(matches!(result.err(), Some(ServeError::Bind(..))));
+}
+
+#[tokio::test]
+async fn the_tap_hears_every_byte() {
+    let room = tempfile::tempdir().unwrap();
+    let tape: &Path = &room.path().join("tape");
+    let recorder = Recorder::to_file(tape).unwrap();
+    let server = start_with(config(), router(), recorder).await.unwrap();
+    let sent = request("POST /double", JSON, r#"{"count":2}"#);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let peer = stream.local_addr().unwrap();
+    stream.write_all(&sent).await.unwrap();
+    read_all(&mut stream).await.unwrap();
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap();
+    let recording = Recording::load(tape).unwrap();
+    let heard = &recording.conversations[&0];
+    assert_eq!((heard.opened, heard.peer, heard.closed), (Opened::ByPeer, Some(peer), true));
+    assert_eq!(heard.received, sent);
+}

@@ -1,0 +1,30 @@
+//! SQLite with one writer, named transactions and rows that hide their order.
+//!
+//! Each service has one [`Database`], a single file that nobody else opens. One thread owns the
+//! connection and runs jobs from a bounded queue: [`Database::write`] and [`Database::read`]. Jobs that
+//! wait together are committed together, so that durability (a synced commit) is paid once for many.
+//!
+//! A thief of the file must not learn more than the rows say. Three things see to that:
+//! - no write-ahead log: it would keep commits readable in their order until a checkpoint. The rollback
+//!   journal is cut to nothing when a transaction ends;
+//! - deleted rows are overwritten (`secure_delete`), and a table can't have serial row ids: every table
+//!   is `WITHOUT ROWID`;
+//! - a row's place inside its page tells when it came. [`Writer::scatter`] moves it and its neighbours
+//!   to random places.
+//!
+//! What the file system and the disk below keep of overwritten blocks is beyond this crate.
+
+mod database;
+mod error;
+mod migration;
+mod scatter;
+mod secret_file;
+mod transaction;
+
+pub use database::Database;
+pub use error::Error;
+pub use migration::Migration;
+pub use rusqlite::{Row, ToSql, named_params, params, types};
+pub use scatter::Table;
+pub use secret_file::{SecretFileError, load_or_create, private_directory, write_secret_file};
+pub use transaction::{Reader, Writer};
