@@ -1,0 +1,76 @@
+//! The DIP service's messages.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/v1/regions` | [`Regions`] |
+//! | `POST /api/v1/assign` [`Assign`], with `Authorization: PrivateToken` | [`Assigned`]; without a token 401 and a challenge (RFC 9577) |
+//! | `POST /api/v1/refresh` [`Refresh`] | [`Refreshed`] |
+//!
+//! A refusal by the enclave has the same form, status and size as a grant: it is inside the sealed answer.
+
+use encoding::Base64Url;
+use lease::{LeaseId, Region, TunnelEnd};
+use serde::{Deserialize, Serialize};
+
+/// Where regions are listed.
+pub const REGIONS: &str = "/api/v1/regions";
+/// Where a token is turned into a dedicated address.
+pub const ASSIGN: &str = "/api/v1/assign";
+/// Where a lease is extended.
+pub const REFRESH: &str = "/api/v1/refresh";
+
+/// Where addresses are to be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regions {
+    /// Regions with an address to give.
+    pub regions: Vec<Region>,
+}
+
+/// Wants a dedicated address. The token rides in the `Authorization` header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assign {
+    /// Where. When the token has reserved an address already, that one is kept.
+    pub region: Region,
+    /// The request to the enclave, sealed.
+    pub sealed: Base64Url,
+}
+
+/// An address is reserved, and leased if the sealed answer says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The lease, for later refreshes.
+    pub lease: LeaseId,
+    /// The enclave's answer, sealed.
+    pub sealed: Base64Url,
+    /// Where the address is served.
+    pub gateway: GatewayInfo,
+}
+
+/// How to reach a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayInfo {
+    /// Its control API's base URL.
+    pub url: String,
+    /// Where tunnels to it end.
+    pub tunnel: TunnelEnd,
+}
+
+/// Wants a lease extended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The request to the enclave, sealed.
+    pub sealed: Base64Url,
+}
+
+/// The lease is extended if the sealed answer says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// The enclave's answer, sealed.
+    pub sealed: Base64Url,
+    /// Where the address is served now.
+    pub gateway: GatewayInfo,
+}

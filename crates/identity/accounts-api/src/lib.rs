@@ -1,0 +1,90 @@
+//! The accounts service's messages.
+//!
+//! | request | who | answer |
+//! |---|---|---|
+//! | `POST /api/v1/accounts` [`CreateAccount`] | operator | [`CreatedAccount`] |
+//! | `GET /api/v1/subscriptions/{id}` | operator | [`SubscriptionView`] |
+//! | `POST /api/v1/subscriptions/{id}/refund` | operator | [`SubscriptionView`] |
+//! | `POST /api/v1/subscriptions/{id}/reset` [`Reset`] | operator | [`SubscriptionView`] |
+//! | `POST /api/v1/srt` | customer | [`MintedSrt`] |
+//!
+//! Operators authenticate with `Authorization: Bearer` and the service's operator token; customers with
+//! `Authorization: Bearer` and their account number.
+
+mod number;
+
+pub use number::{AccountNumber, ParseError};
+
+use coarse::Hour;
+use jws::Compact;
+use receipt::{SubscriptionId, SubscriptionVersion};
+use serde::{Deserialize, Serialize};
+
+/// Where accounts are made.
+pub const ACCOUNTS: &str = "/api/v1/accounts";
+/// Where a customer gets an SRT.
+pub const SRT: &str = "/api/v1/srt";
+/// Where an operator looks at a subscription; `/refund` and `/reset` under it.
+pub const SUBSCRIPTION: &str = "/api/v1/subscriptions/{id}";
+
+/// Makes an account with a subscription. With an account number that the caller chose at random, the same
+/// request may be repeated: it makes one account.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateAccount {
+    /// The account's number; a fresh one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountNumber>,
+    /// What is paid for: `vpn.dip`, `vpn.access`; at least one, each once.
+    pub entitlements: Vec<String>,
+}
+
+/// A new account. Its number is shown this once; the service keeps a hash.
+#[derive(Serialize, Deserialize)]
+pub struct CreatedAccount {
+    /// The account's number: the customer's one secret.
+    pub account: AccountNumber,
+    /// The subscription that came with it.
+    pub subscription: SubscriptionId,
+}
+
+/// Raises a subscription's version by one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reset {
+    /// The version that is to end. When the subscription is already at the next one, nothing
+    /// changes, so that the request may be repeated.
+    pub from: SubscriptionVersion,
+}
+
+/// A subscription, as an operator sees it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionView {
+    /// Its id.
+    pub subscription: SubscriptionId,
+    /// Its version.
+    pub version: SubscriptionVersion,
+    /// Whether it is paid for or refunded.
+    pub state: SubscriptionState,
+    /// What it covers.
+    pub entitlements: Vec<String>,
+}
+
+/// Whether a subscription is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubscriptionState {
+    /// Paid for: SRTs are minted.
+    Active,
+    /// Refunded: none are minted any more.
+    Refunded,
+}
+
+/// A fresh SRT.
+#[derive(Serialize, Deserialize)]
+pub struct MintedSrt {
+    /// The token, a compact JWS.
+    pub srt: Compact,
+    /// The hour at which it ends.
+    pub ends: Hour,
+}
