@@ -1,0 +1,7 @@
+//! `cloakroom-accounts`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    accounts::main(())
+}

@@ -1,0 +1,132 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use coarse::{SecretText, SystemClock};
+use jws::{KeySet, SigningKey};
+use record::Tap;
+use serde::Serialize;
+use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
+use telemetry::LogTarget;
+
+use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
+use crate::{Accounts, SqliteAccounts, router};
+
+/// The largest request: a list of entitlements, and room.
+const MAX_BODY: usize = 16 * 1024;
+
+/// The accounts service: accounts, subscriptions and the receipts (SRT) that prove them.
+#[derive(Parser)]
+#[command(name = "cloakroom-accounts", version)]
+struct Arguments {
+    /// Where the database, the signing key and the operator's token are kept.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until told to stop.
+    Serve {
+        /// Where to listen; plain HTTP, so loopback only.
+        #[arg(long, default_value = "127.0.0.1:3004")]
+        listen: SocketAddr,
+        /// Where the log goes: `stderr`, or a file.
+        #[arg(long, value_name = "stderr|FILE", default_value = "stderr")]
+        log: LogTarget,
+    },
+    /// Prints the keys by which SRTs are verified, as a JWKS.
+    Keys {
+        /// Without line breaks.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes accounts, through a running service.
+    Account {
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
+    /// Looks at subscriptions, refunds and resets them, through a running service.
+    Subscription {
+        #[command(subcommand)]
+        command: SubscriptionCommand,
+    },
+}
+
+/// The whole program; `tap` hears what the service receives.
+pub fn main(tap: impl Tap) -> ExitCode {
+    service::run_program(run(Arguments::parse(), tap))
+}
+
+async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
+    let state = arguments.state;
+    match arguments.command {
+        Command::Serve { listen, log } => serve(&state, listen, &log, tap).await,
+        Command::Keys { json } => {
+            let key = signing_key(&state).context(CouldNotTry("the signing key can't be read"))?;
+            print(&KeySet::from(key.verifying_key()), json)
+        }
+        Command::Account { command } => command.run(&state).await,
+        Command::Subscription { command } => command.run(&state).await,
+    }
+}
+
+async fn serve(
+    state: &Path,
+    listen: SocketAddr,
+    log: &LogTarget,
+    tap: impl Tap,
+) -> anyhow::Result<()> {
+    const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+    let crates = &["accounts", "service", "store"];
+    telemetry::init("accounts", log, crates, telemetry::Level::INFO, SystemClock)
+        .context(CouldNotTry("the log can't be written"))?;
+    store::private_directory(state).context(UNUSABLE)?;
+    // First, because only one process gets it: the files below have one writer.
+    let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
+    let key = signing_key(state).context(UNUSABLE)?;
+    let secret = operator_token(state).context(UNUSABLE)?;
+    let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(listen) };
+    let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
+    server.run(router(Accounts::new(store, key, Arc::new(SystemClock)), secret)).await?;
+    Ok(())
+}
+
+/// The key that signs SRTs, made at first use.
+fn signing_key(state: &Path) -> anyhow::Result<SigningKey> {
+    let keys = state.join("keys");
+    store::private_directory(&keys)?;
+    let seed = store::load_or_create(&keys.join("srt.key"), &mut coarse::system_rng())?;
+    Ok(SigningKey::from_seed(&seed)?)
+}
+
+/// The operator's token: 64 hexadecimal digits in a file, made at first use.
+fn operator_token(state: &Path) -> anyhow::Result<OperatorSecret> {
+    let path = Connection::default_token(state);
+    if !path.try_exists()? {
+        let token = coarse::Secret::<32>::random(&mut coarse::system_rng());
+        let text = zeroize::Zeroizing::new(hex::encode(token.expose()));
+        store::write_secret_file(&path, text.as_bytes())?;
+    }
+    let mut text = std::fs::read_to_string(&path)?;
+    text.truncate(text.trim_end().len());
+    Ok(OperatorSecret::new(SecretText::new(text))?)
+}
+
+/// Prints `value` as JSON: on one line for scripts, else laid out for people.
+pub(crate) fn print(value: &impl Serialize, for_scripts: bool) -> anyhow::Result<()> {
+    let json = if for_scripts {
+        serde_json::to_string(value)?
+    } else {
+        serde_json::to_string_pretty(value)?
+    };
+    Ok(writeln!(std::io::stdout(), "{json}")?)
+}

@@ -1,0 +1,7 @@
+//! `cloakroom-issuer`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    issuer::main(())
+}

@@ -1,0 +1,234 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use coarse::{Clock, Epoch, Hour, SystemClock};
+use epoch_keys::Purpose;
+use jws::{KeySet, SigningKey};
+use privacy_pass::TokenChallenge;
+use record::Tap;
+use serde::Serialize;
+use service::{CouldNotTry, ServeConfig, Server};
+use telemetry::LogTarget;
+
+use crate::{
+    FileKeyStore, Issuer, IssuerStore, KeyStore as _, Keys, Signers, SqliteIssuer, generate, router,
+};
+
+/// The largest request: a blinded message in base64url, and room.
+const MAX_BODY: usize = 16 * 1024;
+
+const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+
+/// The blind token service: signs blinded tokens, once for each thing that was paid for.
+#[derive(Parser)]
+#[command(name = "cloakroom-issuer", version)]
+struct Arguments {
+    /// Where the database and all keys are kept. Never back up `epoch-keys/never-back-up` in it.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes the keys of a purpose, one per epoch, and commits to them. Prints what clients pin.
+    Keygen {
+        /// What the tokens are good for: `access`, `dedicated-ip`, `renewal` or `relay-ticket`.
+        #[arg(long, value_name = "NAME")]
+        purpose: Purpose,
+        /// The first epoch: its number, or `now`.
+        #[arg(long, value_name = "N|now")]
+        first_epoch: FirstEpoch,
+        /// How many epochs, 65,535 at most.
+        #[arg(long, value_name = "N")]
+        count: NonZero<u16>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Prints what clients pin: purpose, first epoch and root of each tree.
+    Trees {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Public keys.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Prints the keys by which receipts of issuance are verified, as a JWKS.
+    ReceiptKeys {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Serves until told to stop.
+    Serve {
+        /// The issuer's name in Privacy Pass challenges: a host name.
+        #[arg(long, value_name = "NAME")]
+        issuer_name: String,
+        /// The keys by which SRTs are verified: the accounts service's JWKS.
+        #[arg(long, value_name = "FILE")]
+        srt_keys: PathBuf,
+        /// Where to listen; plain HTTP, so loopback only.
+        #[arg(long, default_value = "127.0.0.1:3001")]
+        listen: SocketAddr,
+        /// Where the log goes: `stderr`, or a file.
+        #[arg(long, value_name = "stderr|FILE", default_value = "stderr")]
+        log: LogTarget,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Prints all committed keys with their proofs, for verifiers to import.
+    Export {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// How JSON is printed.
+#[derive(clap::Args)]
+struct Output {
+    /// Without line breaks.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy)]
+enum FirstEpoch {
+    Now,
+    Number(Epoch),
+}
+
+impl FromStr for FirstEpoch {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "now" => Ok(Self::Now),
+            number => number.parse().map(Epoch::new).map(Self::Number),
+        }
+    }
+}
+
+/// The whole program; `tap` hears what the service receives.
+pub fn main(tap: impl Tap) -> ExitCode {
+    service::run_program(run(Arguments::parse(), tap))
+}
+
+async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
+    let state = arguments.state;
+    match arguments.command {
+        Command::Keygen { purpose, first_epoch, count, output } => {
+            let first = match first_epoch {
+                FirstEpoch::Now => purpose.epoch_at(SystemClock.now()),
+                FirstEpoch::Number(epoch) => epoch,
+            };
+            let store = key_store(&state)?;
+            let progress = |done| tell_progress(purpose, done, count);
+            let pin = generate(&store, purpose, first, count, &mut coarse::system_rng(), progress)?;
+            output.print(&pin)
+        }
+        Command::Trees { output } => {
+            let keys = Keys::new(key_store(&state)?.committed()?)?;
+            output.print(&keys.pins().collect::<Vec<_>>())
+        }
+        Command::Keys { command: KeysCommand::Export { output } } => {
+            let keys = Keys::new(key_store(&state)?.committed()?)?;
+            let scheduled = keys.scheduled();
+            let all = scheduled.filter_map(|key| keys.published(key.purpose, key.epoch));
+            output.print(&all.collect::<Vec<_>>())
+        }
+        Command::ReceiptKeys { output } => {
+            let key = receipt_key(&state).context(UNUSABLE)?;
+            output.print(&KeySet::from(key.verifying_key()))
+        }
+        Command::Serve { issuer_name, srt_keys, listen, log } => {
+            let crates = &["issuer", "service", "store"];
+            telemetry::init("issuer", &log, crates, telemetry::Level::INFO, SystemClock)
+                .context(CouldNotTry("the log can't be written"))?;
+            TokenChallenge::new(&issuer_name, None, &[])
+                .context(CouldNotTry("the issuer's name can't be used"))?;
+            let issuer = Arc::new(assemble(&state, &srt_keys)?);
+            let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(listen) };
+            let server =
+                Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
+            tracing::info!(issuer_name, "signing");
+            let tidying = tokio::spawn(tidy_hourly(Arc::clone(&issuer)));
+            let served = server.run(router(issuer)).await;
+            tidying.abort();
+            Ok(served?)
+        }
+    }
+}
+
+/// Everything that serving needs, of what the state directory holds. Erases keys that are past.
+fn assemble(state: &Path, srt_keys: &Path) -> anyhow::Result<Issuer<SqliteIssuer>> {
+    const NO_SRT_KEYS: CouldNotTry = CouldNotTry("the keys that verify SRTs can't be read");
+    let clock = Arc::new(SystemClock);
+    store::private_directory(state).context(UNUSABLE)?;
+    // First, because only one process gets it.
+    let store = SqliteIssuer::open(&state.join("issuer.sqlite")).context(UNUSABLE)?;
+    let json = std::fs::read(srt_keys).context(NO_SRT_KEYS)?;
+    let srt_keys: KeySet = serde_json::from_slice(&json).context(NO_SRT_KEYS)?;
+    let receipt_key = receipt_key(state).context(UNUSABLE)?;
+    let key_store = key_store(state)?;
+    let keys = Arc::new(Keys::new(key_store.committed()?)?);
+    let signers = Signers::new(Arc::clone(&keys), Box::new(key_store), clock.now())?;
+    Ok(Issuer { keys, signers: Arc::new(signers), store, srt_keys, receipt_key, clock })
+}
+
+/// Tidies at once, and then at the start of each hour: all windows end there.
+async fn tidy_hourly(issuer: Arc<Issuer<impl IssuerStore>>) {
+    loop {
+        if let Err(error) = issuer.tidy().await {
+            tracing::error!(cause = %error, "tidying failed");
+        }
+        let now = issuer.clock.now();
+        let next = Hour::new(now.hour().number() + 1).start();
+        tokio::time::sleep(now.until(next)).await;
+    }
+}
+
+fn key_store(state: &Path) -> anyhow::Result<FileKeyStore> {
+    FileKeyStore::open(&state.join("epoch-keys"), &mut coarse::system_rng()).context(UNUSABLE)
+}
+
+/// The key that signs receipts of issuance, made at first use.
+fn receipt_key(state: &Path) -> anyhow::Result<SigningKey> {
+    let keys = state.join("keys");
+    store::private_directory(&keys)?;
+    let path = keys.join("issuance-receipt.key");
+    Ok(SigningKey::from_seed(&store::load_or_create(&path, &mut coarse::system_rng())?)?)
+}
+
+/// A line each hundredth of the way.
+fn tell_progress(purpose: Purpose, done: u16, count: NonZero<u16>) {
+    let (done, count) = (u32::from(done), u32::from(count.get()));
+    if done * 100 / count != (done - 1) * 100 / count {
+        // Progress that nobody reads is no failure.
+        let _ = writeln!(std::io::stderr(), "{purpose}: {done} of {count} keys");
+    }
+}
+
+impl Output {
+    /// Prints `value` as JSON: on one line for scripts, else laid out for people.
+    fn print(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        let json = if self.json {
+            serde_json::to_string(value)?
+        } else {
+            serde_json::to_string_pretty(value)?
+        };
+        Ok(writeln!(std::io::stdout(), "{json}")?)
+    }
+}

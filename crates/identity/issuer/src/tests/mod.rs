@@ -1,0 +1,6 @@
+//! The service as its callers see it, and its files as a thief would.
+
+mod draws;
+mod erasure;
+mod refusals;
+mod room;
