@@ -1,0 +1,184 @@
+//! Streams in, one frame an answer.
+
+use std::io::Read;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use coarse::{Secret, system_rng};
+use jws::SigningKey;
+use minting::{Mint, Observer, Outcome};
+use seal::OpeningKey;
+use wire::BootConfiguration;
+use wire::frame::Message;
+use wire::parent::{Answer, Failure, Request};
+
+use crate::SecurityModule;
+use crate::clock::ModuleClock;
+
+/// Streams that are served at once; one more is closed.
+const MAX_STREAMS: usize = 32;
+/// How long a parent may stand in the middle of a frame.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest nonce that the module signs (the AWS specification's 512 bytes).
+const MAX_NONCE: usize = 512;
+
+/// An enclave: its module, and what it was booted with.
+pub struct Enclave<M, O> {
+    module: M,
+    clock: ModuleClock,
+    booting: Mutex<Option<O>>,
+    booted: OnceLock<Booted<O>>,
+}
+
+struct Booted<O> {
+    configuration: Vec<u8>,
+    wrapped_key: Vec<u8>,
+    mint: Mint<O>,
+}
+
+/// Serves every stream that comes, each in a thread of its own, until the listener fails.
+pub fn serve<M, O>(listener: &UnixListener, enclave: &Arc<Enclave<M, O>>)
+where
+    M: SecurityModule + 'static,
+    O: Observer + 'static,
+{
+    let streams = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming().flatten() {
+        if streams.fetch_add(1, Ordering::SeqCst) >= MAX_STREAMS {
+            streams.fetch_sub(1, Ordering::SeqCst);
+            continue;
+        }
+        let (enclave, open) = (Arc::clone(enclave), Arc::clone(&streams));
+        thread::spawn(move || {
+            enclave.answer_all(stream);
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+impl<M: SecurityModule, O: Observer> Enclave<M, O> {
+    /// An enclave that waits to be booted.
+    pub fn new(module: M, observer: O) -> Self {
+        Self {
+            module,
+            clock: ModuleClock::default(),
+            booting: Mutex::new(Some(observer)),
+            booted: OnceLock::new(),
+        }
+    }
+
+    fn answer_all(&self, mut stream: UnixStream) {
+        while let Ok(Some(request)) = read_patiently(&mut stream) {
+            let answer = self.answer(request).unwrap_or_else(Answer::Failed);
+            if answer.write_to(&mut stream).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// One answer to one request.
+    ///
+    /// # Errors
+    /// The [`Failure`] that the parent is told.
+    pub fn answer(&self, request: Request) -> Result<Answer, Failure> {
+        match request {
+            Request::Boot { configuration, wrapped_key } => self.boot(&configuration, &wrapped_key),
+            Request::Attest { nonce } => self.attest(&nonce),
+            Request::Generate { order, sealed } => {
+                let order = std::str::from_utf8(&order).map_err(|_| Failure::Order)?;
+                let (booted, now) = (self.booted()?, self.now()?);
+                booted.mint.assign(order, &sealed, now, &mut system_rng()).map(answer_of)
+            }
+            Request::Refresh { order, sealed } => {
+                let order = std::str::from_utf8(&order).map_err(|_| Failure::Order)?;
+                let (booted, now) = (self.booted()?, self.now()?);
+                booted.mint.refresh(order, &sealed, now, &mut system_rng()).map(answer_of)
+            }
+        }
+    }
+
+    /// Boots once. The same configuration again is answered as before; another is refused.
+    fn boot(&self, configuration: &[u8], wrapped_key: &[u8]) -> Result<Answer, Failure> {
+        let mut waiting = self.booting.lock().map_err(|_| Failure::Module)?;
+        if let Some(booted) = self.booted.get() {
+            let same = booted.configuration == configuration;
+            return same
+                .then(|| Answer::Booted { wrapped_key: booted.wrapped_key.clone() })
+                .ok_or(Failure::Configuration);
+        }
+        let boot: BootConfiguration =
+            serde_json::from_slice(configuration).map_err(|_| Failure::Configuration)?;
+        let (seed, wrapped_key) = self.minting_seed(wrapped_key)?;
+        let minting_key = SigningKey::from_seed(&seed).map_err(|_| Failure::Module)?;
+        let opening_key = OpeningKey::generate(&mut system_rng());
+        let observer = waiting.take().ok_or(Failure::Module)?;
+        let booted = Booted {
+            configuration: configuration.to_vec(),
+            wrapped_key: wrapped_key.clone(),
+            mint: Mint::new(boot, opening_key, minting_key, observer),
+        };
+        self.booted.set(booted).map_err(|_| Failure::Module)?;
+        Ok(Answer::Booted { wrapped_key })
+    }
+
+    /// The minting key's seed, from the wrapped key or new, and the wrapped key.
+    fn minting_seed(&self, wrapped: &[u8]) -> Result<(Secret<32>, Vec<u8>), Failure> {
+        if wrapped.is_empty() {
+            let seed = Secret::random(&mut system_rng());
+            let wrapped = self.module.wrap(seed.expose()).map_err(|_| Failure::Module)?;
+            return Ok((seed, wrapped));
+        }
+        let seed = self.module.unwrap(wrapped).map_err(|_| Failure::Configuration)?;
+        let seed = seed.as_slice().try_into().map_err(|_| Failure::Configuration)?;
+        Ok((Secret::new(seed), wrapped.to_vec()))
+    }
+
+    fn attest(&self, nonce: &[u8]) -> Result<Answer, Failure> {
+        if nonce.len() > MAX_NONCE {
+            return Err(Failure::Unknown);
+        }
+        let booted = self.booted()?;
+        let minting_key = booted.mint.minting_key();
+        let user_data = BootConfiguration::user_data(&booted.configuration, minting_key);
+        let document = self
+            .module
+            .attest(booted.mint.sealing_key().bytes(), &user_data, nonce)
+            .map_err(|_| Failure::Module)?;
+        Ok(Answer::Attested {
+            document,
+            configuration: booted.configuration.clone(),
+            minting_key: minting_key.bytes().to_vec(),
+        })
+    }
+
+    fn booted(&self) -> Result<&Booted<O>, Failure> {
+        self.booted.get().ok_or(Failure::NotBooted)
+    }
+
+    fn now(&self) -> Result<coarse::UnixTime, Failure> {
+        self.clock.now(&self.module).map_err(|_| Failure::Module)
+    }
+}
+
+fn answer_of(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Granted { grant, sealed } => {
+            Answer::Granted { grant: grant.as_str().as_bytes().to_vec(), sealed }
+        }
+        Outcome::Refused { sealed } => Answer::Refused { sealed },
+    }
+}
+
+/// Waits for a frame as long as it takes to begin, and [`PATIENCE`] for the rest of it.
+fn read_patiently(stream: &mut UnixStream) -> std::io::Result<Option<Request>> {
+    stream.set_read_timeout(None)?;
+    let mut first = [0];
+    if stream.read(&mut first)? == 0 {
+        return Ok(None);
+    }
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Request::read_after(first, stream).map(Some)
+}

@@ -1,0 +1,213 @@
+//! The mint: opens a request, decides, mints, seals the answer.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use coarse::UnixTime;
+use jws::{KeySet, SigningKey};
+use lease::{
+    Dat, DipDetails, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Order, Region,
+    lease_end,
+};
+use peer_key::PeerKey;
+use rand_core::CryptoRng;
+use seal::{AnswerSealer, OpeningKey};
+use wire::parent::Failure;
+use wire::{BootConfiguration, envelope};
+
+use crate::decide::{self, Entitled};
+use crate::{Answer, AssignRequest, Drt, Minted, RefreshRequest, Refusal};
+
+/// Sees plaintexts. `()` sees nothing and costs nothing; the knowledge audit's own binary has another.
+pub trait Observer: Send + Sync {
+    /// A sealed request's content.
+    fn opened(&self, plaintext: &[u8]);
+    /// An answer's content, before it is sealed.
+    fn sealing(&self, plaintext: &[u8]);
+}
+
+impl Observer for () {
+    fn opened(&self, _: &[u8]) {}
+    fn sealing(&self, _: &[u8]) {}
+}
+
+/// What a request came to.
+pub enum Outcome {
+    /// Tokens were minted.
+    Granted {
+        /// The signed [`Grant`] or [`Extension`].
+        grant: jws::Compact,
+        /// The sealed answer.
+        sealed: Vec<u8>,
+    },
+    /// They weren't; the sealed answer says why.
+    Refused {
+        /// The sealed answer.
+        sealed: Vec<u8>,
+    },
+}
+
+/// A booted enclave's keys and configuration.
+pub struct Mint<O> {
+    boot: BootConfiguration,
+    opening_key: OpeningKey,
+    minting_key: SigningKey,
+    minting_keys: KeySet,
+    observer: O,
+}
+
+/// For which lease and address to mint.
+struct Place<'a> {
+    lease: LeaseId,
+    ip: ExitAddress,
+    region: &'a Region,
+}
+
+impl<O: Observer> Mint<O> {
+    /// A mint that believes `boot`, opens with `opening_key` and signs with `minting_key`.
+    #[must_use]
+    pub fn new(
+        boot: BootConfiguration,
+        opening_key: OpeningKey,
+        minting_key: SigningKey,
+        observer: O,
+    ) -> Self {
+        let minting_keys = KeySet::from(minting_key.verifying_key());
+        Self { boot, opening_key, minting_key, minting_keys, observer }
+    }
+
+    /// What clients seal to.
+    #[must_use]
+    pub const fn sealing_key(&self) -> &seal::SealingKey {
+        self.opening_key.public()
+    }
+
+    /// What its tokens are verified with.
+    #[must_use]
+    pub const fn minting_key(&self) -> &jws::VerifyingKey {
+        self.minting_key.verifying_key()
+    }
+
+    /// A first assignment. The same order and request may come again (a lost answer): the same address, new tokens.
+    ///
+    /// # Errors
+    /// [`Failure::Order`], [`Failure::OtherKey`] or [`Failure::Unopenable`], in that order; nothing was read of the request
+    /// before the order held.
+    pub fn assign(
+        &self,
+        order: &str,
+        sealed: &[u8],
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Outcome, Failure> {
+        let order = Order::verify(order, &self.boot.order_keys).map_err(|_| Failure::Order)?;
+        let bound = order.token.as_bytes();
+        let (plaintext, answer) =
+            self.open(envelope::ASSIGN, bound, sealed, envelope::ASSIGN_SIZE)?;
+        let decided =
+            AssignRequest::decode(&plaintext).ok_or(Refusal::Malformed).and_then(|request| {
+                let entitled = decide::assignment(&request, &order, &self.boot, now)?;
+                Ok((entitled, request.device))
+            });
+        let place = Place { lease: order.lease, ip: order.ip, region: &order.region };
+        let minted = self.mint(decided, &place, now)?;
+        let grant = Grant { lease: order.lease, token: order.token, ends: lease_end(now) };
+        self.answer(minted, || grant.sign(&self.minting_key), answer, rng)
+    }
+
+    /// A refresh. The order must be for this very request.
+    ///
+    /// # Errors
+    /// As [`assign`](Self::assign).
+    pub fn refresh(
+        &self,
+        order: &str,
+        sealed: &[u8],
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Outcome, Failure> {
+        let order =
+            ExtensionOrder::verify(order, &self.boot.order_keys).map_err(|_| Failure::Order)?;
+        if digest(&SHA256, sealed).as_ref() != order.request.0 {
+            return Err(Failure::Order);
+        }
+        let bound = order.lease.bytes();
+        let (plaintext, answer) =
+            self.open(envelope::REFRESH, bound, sealed, envelope::REFRESH_SIZE)?;
+        let decided =
+            RefreshRequest::decode(&plaintext).ok_or(Refusal::Malformed).and_then(|request| {
+                let entitled =
+                    decide::refresh(&request, &order, &self.boot, &self.minting_keys, now)?;
+                Ok((entitled, request.device))
+            });
+        let place = Place { lease: order.lease, ip: order.ip, region: &order.region };
+        let minted = self.mint(decided, &place, now)?;
+        let extension =
+            Extension { lease: order.lease, request: order.request, ends: lease_end(now) };
+        self.answer(minted, || extension.sign(&self.minting_key), answer, rng)
+    }
+
+    fn open(
+        &self,
+        info: &[u8],
+        bound: &[u8],
+        sealed: &[u8],
+        size: usize,
+    ) -> Result<(zeroize::Zeroizing<Vec<u8>>, AnswerSealer), Failure> {
+        let opened =
+            self.opening_key.open(info, bound, sealed, size).map_err(|error| match error {
+                seal::Error::OtherKey => Failure::OtherKey,
+                _ => Failure::Unopenable,
+            })?;
+        self.observer.opened(&opened.0);
+        Ok(opened)
+    }
+
+    /// The tokens for whom they were decided, or the refusal. Signing fails for no client's fault.
+    fn mint(
+        &self,
+        decided: Result<(Entitled, PeerKey), Refusal>,
+        place: &Place<'_>,
+        now: UnixTime,
+    ) -> Result<Result<Minted, Refusal>, Failure> {
+        let (entitled, device) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let dat = Dat::new(place.ip, place.region.clone(), &device);
+        let drt = Drt {
+            subscription: entitled.subscription,
+            version: entitled.version,
+            lease: place.lease,
+            dip_details: DipDetails { ip: place.ip },
+            region: place.region.clone(),
+        };
+        Ok(Ok(Minted {
+            lease: place.lease,
+            ip: place.ip,
+            region: place.region.clone(),
+            dat: dat.sign(&self.minting_key, now).map_err(|_| Failure::Module)?,
+            dat_ends: Dat::end(now),
+            drt: drt.sign(&self.minting_key, now).map_err(|_| Failure::Module)?,
+            drt_ends: Drt::end(now),
+        }))
+    }
+
+    fn answer(
+        &self,
+        minted: Result<Minted, Refusal>,
+        grant: impl FnOnce() -> Result<jws::Compact, jws::Error>,
+        sealer: AnswerSealer,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Outcome, Failure> {
+        let granted = minted.is_ok();
+        let answer = minted.map_or_else(Answer::Refused, Answer::Granted);
+        let plaintext = answer.encode().ok_or(Failure::Module)?;
+        self.observer.sealing(&plaintext);
+        let sealed =
+            sealer.seal(&plaintext, envelope::ANSWER_SIZE, rng).map_err(|_| Failure::Module)?;
+        if granted {
+            Ok(Outcome::Granted { grant: grant().map_err(|_| Failure::Module)?, sealed })
+        } else {
+            Ok(Outcome::Refused { sealed })
+        }
+    }
+}

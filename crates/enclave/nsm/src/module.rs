@@ -1,0 +1,152 @@
+//! The module itself: documents, and keys wrapped to a measurement.
+
+use std::io::{Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use coarse::{UnixTime, system_rng};
+use nitro::{DocumentFields, DocumentSigner, Pcrs};
+use rand_core::Rng;
+use wire::frame::Message;
+use wire::module::{Answer, Request};
+use zeroize::Zeroizing;
+
+use crate::State;
+
+/// A software module that speaks for one measured program.
+pub struct DevelopmentModule {
+    state: State,
+    signer: Option<(UnixTime, DocumentSigner)>,
+    pcr0: [u8; 48],
+}
+
+impl DevelopmentModule {
+    /// A module for the program with this measurement.
+    #[must_use]
+    pub const fn new(state: State, pcr0: [u8; 48]) -> Self {
+        Self { state, signer: None, pcr0 }
+    }
+
+    /// Answers the program until it closes the stream.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn serve(&mut self, stream: &mut (impl Read + Write)) -> std::io::Result<()> {
+        while let Some(request) = Request::read_from(stream)? {
+            self.answer(request).unwrap_or(Answer::Refused).write_to(stream)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request) -> Option<Answer> {
+        match request {
+            Request::Attest { public_key, user_data, nonce } => {
+                self.attest(public_key, user_data, nonce).map(Answer::Document)
+            }
+            Request::Wrap { secret } => self.wrap(&Zeroizing::new(secret)).map(Answer::Wrapped),
+            Request::Unwrap { wrapped } => self.unwrap(&wrapped).map(Answer::Secret),
+        }
+    }
+
+    fn attest(
+        &mut self,
+        public_key: Vec<u8>,
+        user_data: Vec<u8>,
+        nonce: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let now = UnixTime::from_seconds(since.as_secs());
+        if self.signer.as_ref().is_none_or(|(renew, _)| now >= *renew) {
+            let signer = self.state.authority().issue(now).ok()?;
+            self.signer = Some((now.plus(nitro::LEAF_LIFE / 2), signer));
+        }
+        let (_, signer) = self.signer.as_ref()?;
+        let some = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
+        let fields = DocumentFields {
+            module_id: "cloakroom-software-nsm".into(),
+            timestamp_ms: u64::try_from(since.as_millis()).ok()?,
+            pcrs: self.pcrs(),
+            public_key: some(public_key),
+            user_data: some(user_data),
+            nonce: some(nonce),
+        };
+        signer.sign(&fields).ok()
+    }
+
+    /// PCR0 is the program; the other registers, which hold kernel, application and instance on AWS, are zero.
+    fn pcrs(&self) -> Pcrs {
+        let mut pcrs: Pcrs = (0..16).map(|index| (index, [0; 48])).collect();
+        pcrs.insert(0, self.pcr0);
+        pcrs
+    }
+
+    fn wrap(&self, secret: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_LEN];
+        system_rng().fill_bytes(&mut nonce);
+        let mut text = Zeroizing::new(secret.to_vec());
+        let tag = self
+            .wrapping_key()?
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(self.pcr0),
+                &mut text,
+            )
+            .ok()?;
+        Some([&nonce[..], &text, tag.as_ref()].concat())
+    }
+
+    fn unwrap(&self, wrapped: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, ciphertext) = wrapped.split_first_chunk::<NONCE_LEN>()?;
+        let mut text = Zeroizing::new(ciphertext.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let secret =
+            self.wrapping_key()?.open_in_place(nonce, Aad::from(self.pcr0), &mut text).ok()?;
+        Some(secret.to_vec())
+    }
+
+    /// A key that depends on the measurement, as a key policy on AWS makes it.
+    fn wrapping_key(&self) -> Option<LessSafeKey> {
+        let prk = Salt::new(HKDF_SHA256, &self.pcr0).extract(self.state.wrapping_secret());
+        let info = [&b"cloakroom untrusted development key source v1"[..]];
+        let key: UnboundKey = prk.expand(&info, &AES_256_GCM).ok()?.into();
+        Some(LessSafeKey::new(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(directory: &std::path::Path, pcr0: [u8; 48]) -> DevelopmentModule {
+        DevelopmentModule::new(State::open(directory).unwrap(), pcr0)
+    }
+
+    #[test]
+    fn a_wrapped_key_comes_back_to_the_same_program_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let wrapped = module(directory.path(), [1; 48]).wrap(b"secret").unwrap();
+        assert_eq!(module(directory.path(), [1; 48]).unwrap(&wrapped).unwrap(), b"secret");
+        assert!(module(directory.path(), [2; 48]).unwrap(&wrapped).is_none());
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(module(elsewhere.path(), [1; 48]).unwrap(&wrapped).is_none());
+    }
+
+    #[test]
+    fn a_document_verifies_under_the_root_that_calls_itself_untrusted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut module = module(directory.path(), [7; 48]);
+        let document = module.attest(vec![1; 32], vec![2; 32], vec![3; 32]).unwrap();
+        let root = module.state.authority().root_der().to_vec();
+        assert!(nitro::is_untrusted_development(&root));
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let expect = nitro::Expectations {
+            nonce: Some(vec![3; 32]),
+            pcrs: [(0, [7; 48])].into(),
+            ..nitro::Expectations::default()
+        };
+        let now = UnixTime::from_seconds(since.as_secs());
+        let attestation = nitro::verify(&document, &root, now, &expect).unwrap();
+        assert_eq!(attestation.public_key.as_deref(), Some(&[1; 32][..]));
+    }
+}

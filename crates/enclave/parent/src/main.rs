@@ -1,0 +1,7 @@
+//! `cloakroom-parent`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    parent::main(())
+}

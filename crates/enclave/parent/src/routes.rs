@@ -1,0 +1,151 @@
+//! HTTP to frames and back.
+
+use std::sync::Arc;
+
+use attested::Served;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::{get, post};
+use encoding::Base64Url;
+use http::StatusCode;
+use jws::VerifyingKey;
+use record::Tap;
+use serde::Deserialize;
+use service::{Json, Problem};
+use telemetry::Counters;
+use wire::http::{ATTESTATION, GENERATE_TOKENS, MintRequest, MintResponse, REFRESH_TOKENS};
+use wire::parent::{Answer, Failure, Request};
+
+use crate::{Link, LinkError};
+
+struct Door<T: Tap> {
+    link: Link<T>,
+    counters: Counters,
+}
+
+/// The parent's routes.
+pub fn router<T: Tap>(link: Link<T>, counters: Counters) -> Router {
+    let door = Arc::new(Door { link, counters });
+    let open =
+        Router::new().route(ATTESTATION, get(attestation::<T>)).layer(service::browser_readable());
+    let ordered = Router::new()
+        .route(GENERATE_TOKENS, post(generate::<T>))
+        .route(REFRESH_TOKENS, post(refresh::<T>))
+        .route("/metrics", get(metrics::<T>));
+    open.merge(ordered).with_state(door)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    nonce: String,
+}
+
+async fn attestation<T: Tap>(
+    State(door): State<Arc<Door<T>>>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Served>, Problem> {
+    let nonce = asked
+        .ok()
+        .and_then(|Query(asked)| hex::decode(asked.nonce).ok())
+        .filter(|nonce| nonce.len() <= 512)
+        .ok_or_else(|| {
+            Problem::new(StatusCode::BAD_REQUEST, "nonce-malformed", "The nonce is malformed")
+                .with_detail("give nonce as hexadecimal digits, at most 512 bytes")
+        })?;
+    match door.ask("attestation", &Request::Attest { nonce }).await? {
+        Answer::Attested { document, configuration, minting_key } => {
+            let key = minting_key.try_into().map_err(|_| Problem::internal())?;
+            Ok(Json(Served::new(document, configuration, VerifyingKey::from_bytes(key))))
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
+async fn generate<T: Tap>(
+    State(door): State<Arc<Door<T>>>,
+    Json(mint): Json<MintRequest>,
+) -> Result<Json<MintResponse>, Problem> {
+    let request = Request::Generate { order: mint.order.into_bytes(), sealed: mint.sealed.0 };
+    door.mint("generate", &request).await
+}
+
+async fn refresh<T: Tap>(
+    State(door): State<Arc<Door<T>>>,
+    Json(mint): Json<MintRequest>,
+) -> Result<Json<MintResponse>, Problem> {
+    let request = Request::Refresh { order: mint.order.into_bytes(), sealed: mint.sealed.0 };
+    door.mint("refresh", &request).await
+}
+
+async fn metrics<T: Tap>(State(door): State<Arc<Door<T>>>) -> String {
+    door.counters.render()
+}
+
+impl<T: Tap> Door<T> {
+    async fn ask(&self, kind: &'static str, request: &Request) -> Result<Answer, Problem> {
+        let help = "Requests carried to the enclave.";
+        self.counters
+            .counter("cloakroom_parent_requests_total", help, &[("kind", kind)])
+            .increment();
+        self.link.ask(request).await.map_err(|error| match error {
+            LinkError::Unreachable | LinkError::TimedOut => unavailable(),
+            LinkError::TooLong => unopenable(),
+        })
+    }
+
+    async fn mint(
+        &self,
+        kind: &'static str,
+        request: &Request,
+    ) -> Result<Json<MintResponse>, Problem> {
+        match self.ask(kind, request).await? {
+            Answer::Granted { grant, sealed } => {
+                let grant = String::from_utf8(grant).map_err(|_| Problem::internal())?;
+                Ok(Json(MintResponse { grant: Some(grant), sealed: Base64Url(sealed) }))
+            }
+            Answer::Refused { sealed } => {
+                Ok(Json(MintResponse { grant: None, sealed: Base64Url(sealed) }))
+            }
+            answer => Err(unexpected(&answer)),
+        }
+    }
+}
+
+/// The problem that stands for an answer that isn't the one hoped for.
+fn unexpected(answer: &Answer) -> Problem {
+    match answer {
+        Answer::Failed(Failure::Order) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "order-refused",
+            "The order is not the DIP service's, or not for this request",
+        ),
+        Answer::Failed(Failure::OtherKey) => Problem::new(
+            StatusCode::CONFLICT,
+            "enclave-key-changed",
+            "The request is sealed to a key that the enclave no longer has",
+        )
+        .with_detail("fetch /attestation again, seal to the present key and repeat"),
+        Answer::Failed(Failure::Unopenable) => unopenable(),
+        Answer::Failed(Failure::NotBooted | Failure::Module) => unavailable(),
+        _ => Problem::internal(),
+    }
+}
+
+fn unopenable() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "sealed-request-unopenable",
+        "The sealed request does not open",
+    )
+}
+
+fn unavailable() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "enclave-unavailable",
+        "The enclave does not answer just now",
+    )
+    .with_retry_after(2)
+}
