@@ -1,0 +1,95 @@
+//! The HTTP interface: see [`dip_api`] for the messages.
+
+mod assign;
+mod problems;
+mod refresh;
+
+use std::sync::Arc;
+
+use ::http::header::CONTENT_TYPE;
+use ::http::{HeaderValue, StatusCode};
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use coarse::Clock;
+use dip_api::Regions;
+use enclave_watch::EnclaveWatch;
+use encoding::Base64Url;
+use jws::SigningKey;
+use service::{Json, Problem};
+use telemetry::Counters;
+use wire::envelope::REQUEST_OVERHEAD;
+
+use crate::enclave::Enclave;
+use crate::gate::TokenGate;
+use crate::store::DipStore;
+
+/// All that the handlers work with.
+pub struct Dip<S, E> {
+    /// What is kept.
+    pub store: S,
+    /// The enclave, and its attested keys.
+    pub enclave: EnclaveWatch<E>,
+    /// Signs orders.
+    pub order_key: SigningKey,
+    /// Decides on tokens.
+    pub gate: TokenGate,
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+    /// What `/metrics` shows.
+    pub counters: Counters,
+}
+
+type App<S, E> = State<Arc<Dip<S, E>>>;
+
+/// The service's routes.
+pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
+    Router::new()
+        .route(dip_api::REGIONS, get(regions::<S, E>))
+        .route(dip_api::ASSIGN, post(assign::assign::<S, E>))
+        .route(dip_api::REFRESH, post(refresh::refresh::<S, E>))
+        .route("/health", get(health::<S, E>))
+        .route("/metrics", get(metrics::<S, E>))
+        .with_state(dip)
+}
+
+async fn regions<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Result<Json<Regions>, Problem> {
+    let regions = dip.store.regions().await.map_err(|error| problems::store(&error))?;
+    Ok(Json(Regions { regions }))
+}
+
+async fn health<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Result<Response, Problem> {
+    if dip.enclave.keys().is_none() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "Starting")
+            .with_detail("the enclave has not been attested yet")
+            .with_retry_after(1));
+    }
+    Ok(Json(serde_json::json!({ "status": "ok" })).into_response())
+}
+
+async fn metrics<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Response {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    ([(CONTENT_TYPE, kind)], dip.counters.render()).into_response()
+}
+
+impl<S, E> Dip<S, E> {
+    /// Counts what the enclave said to a request.
+    fn count(&self, request: &'static str, granted: bool) {
+        let answer = if granted { "granted" } else { "refused" };
+        let labels = [("request", request), ("answer", answer)];
+        self.counters
+            .counter("dip_requests_total", "Requests that the enclave answered.", &labels)
+            .increment();
+    }
+}
+
+/// A sealed request of the one size that its type has.
+fn sized(sealed: Option<Base64Url>, size: usize) -> Result<Base64Url, Problem> {
+    let sealed = sealed.ok_or_else(problems::sealed_request_missing)?;
+    match sealed.0.len() {
+        0 => Err(problems::sealed_request_missing()),
+        length if length == size + REQUEST_OVERHEAD => Ok(sealed),
+        _ => Err(problems::sealed_request_size()),
+    }
+}

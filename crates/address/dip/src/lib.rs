@@ -1,0 +1,25 @@
+//! The DIP service: a pool of addresses, leased against tokens (DESIGN sections 2 and 4).
+//!
+//! Whoever shows a `dedicated-ip` token gets an address of the pool, and nobody says who that is: the service
+//! sees tokens that nobody can link to a subscription, and sealed requests that only the enclave opens. It
+//! reserves, orders tokens of the enclave, and commits when a signed grant comes back.
+//!
+//! - [`store`]: what is kept, and the transactions;
+//! - [`TokenGate`]: which tokens are taken;
+//! - [`Enclave`]: who mints;
+//! - [`router`]: the HTTP interface over these;
+//! - [`main`]: the program.
+
+mod block;
+mod enclave;
+mod gate;
+mod http;
+mod program;
+mod serve;
+pub mod store;
+
+pub use block::{Block, BlockError, addresses};
+pub use enclave::{Enclave, MintError, MintFor, Minted, ParentEnclave};
+pub use gate::{Admitted, Refused, TokenGate};
+pub use http::{Dip, router};
+pub use program::main;

@@ -1,0 +1,7 @@
+//! `cloakroom-dip`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dip::main(())
+}

@@ -1,0 +1,255 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use attested::Provider;
+use clap::{Args, Parser, Subcommand};
+use dip_api::GatewayInfo;
+use enclave_watch::load_provider;
+use epoch_keys::{PublishedKey, Purpose};
+use jws::{KeySet, SigningKey};
+use lease::{ExitAddress, Region, TunnelEnd};
+use peer_key::PeerKey;
+use record::Tap;
+use serde::Serialize;
+use service::{BaseUrl, CouldNotTry};
+
+use crate::block::{Block, addresses};
+use crate::serve::{ServeArguments, serve};
+use crate::store::{DipStore, GatewayName, SqliteStore};
+
+/// The DIP service: a pool of addresses, leased against tokens.
+#[derive(Parser)]
+#[command(name = "cloakroom-dip", version)]
+struct Arguments {
+    /// Where the database and the key that signs orders are kept.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until told to stop.
+    Serve(Box<ServeArguments>),
+    /// Prints the keys by which orders are verified, as a JWKS: they go into the enclave's boot configuration.
+    OrderKeys {
+        /// Without line breaks.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Token keys; not while the service runs.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Gateways; not while the service runs.
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
+    /// The pool of addresses; not while the service runs.
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Leases; not while the service runs.
+    #[command(subcommand)]
+    Lease(LeaseCommand),
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Takes in the issuer's public keys; those for other purposes are passed over.
+    Import {
+        /// What the issuer publishes: a JSON array of keys with their proofs.
+        file: PathBuf,
+        /// The provider's file, whose tree commits to the keys.
+        #[arg(long, value_name = "FILE")]
+        provider: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum GatewayCommand {
+    /// Names a gateway, or changes what is known of it.
+    Add(GatewayArguments),
+}
+
+#[derive(Args)]
+struct GatewayArguments {
+    /// The name to import addresses with.
+    #[arg(long, value_name = "NAME")]
+    id: GatewayName,
+    /// Its control API.
+    #[arg(long)]
+    url: BaseUrl,
+    /// Its WireGuard key, base64.
+    #[arg(long, value_name = "KEY")]
+    public_key: PeerKey,
+    /// Where clients send WireGuard's datagrams.
+    #[arg(long, value_name = "IP:PORT")]
+    endpoint: SocketAddr,
+    /// The device's address inside the tunnel.
+    #[arg(long, value_name = "IP", default_value = "100.64.0.2")]
+    inner_address: Ipv4Addr,
+    /// The resolver's address inside the tunnel.
+    #[arg(long, value_name = "IP", default_value = "100.64.0.1")]
+    resolver: Ipv4Addr,
+}
+
+#[derive(Subcommand)]
+enum PoolCommand {
+    /// Adds a block of addresses; doing it again changes nothing. The first and last address of a block of four or more are
+    /// left out.
+    Import {
+        /// The block.
+        #[arg(long, value_name = "IP/PREFIX")]
+        cidr: Block,
+        /// Where the addresses are.
+        #[arg(long, value_name = "NAME")]
+        region: Region,
+        /// Which gateway serves them.
+        #[arg(long, value_name = "NAME")]
+        gateway: GatewayName,
+        /// Addresses or blocks to leave out; may be given more than once.
+        #[arg(long, value_name = "IP[/PREFIX]", num_args = 1..)]
+        exclude: Vec<Block>,
+    },
+    /// Counts addresses by region and state.
+    Status {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum LeaseCommand {
+    /// Freezes the lease of an address: it gets no new tokens, so that its tunnels end within three days.
+    Freeze {
+        /// The address.
+        address: ExitAddress,
+    },
+    /// Ends a freeze.
+    Thaw {
+        /// The address.
+        address: ExitAddress,
+    },
+}
+
+/// The whole program; `tap` hears what the service receives.
+pub fn main(tap: impl Tap) -> ExitCode {
+    service::run_program(run(Arguments::parse(), tap))
+}
+
+async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
+    let state = arguments.state;
+    match arguments.command {
+        Command::Serve(arguments) => serve(&state, *arguments, tap).await,
+        Command::OrderKeys { json } => {
+            let key = order_key(&state).context(CouldNotTry("the order key can't be read"))?;
+            print(&KeySet::from(key.verifying_key()), json)
+        }
+        Command::Keys(KeysCommand::Import { file, provider }) => {
+            import_keys(&open(&state)?, &file, &load_provider(&provider)?).await
+        }
+        Command::Gateway(GatewayCommand::Add(gateway)) => {
+            let (name, gateway) = gateway.into_info();
+            Ok(open(&state)?.set_gateway(name, gateway).await?)
+        }
+        Command::Pool(PoolCommand::Import { cidr, region, gateway, exclude }) => {
+            let addresses = addresses(cidr, &exclude)?;
+            let imported = open(&state)?.import(addresses, region, gateway).await?;
+            let (new, known) = (imported.new, imported.known);
+            say(&format!("{new} addresses added, {known} were there already"))
+        }
+        Command::Pool(PoolCommand::Status { json }) => status(&open(&state)?, json).await,
+        Command::Lease(command) => {
+            let (address, frozen) = match command {
+                LeaseCommand::Freeze { address } => (address, true),
+                LeaseCommand::Thaw { address } => (address, false),
+            };
+            if !open(&state)?.set_frozen(address, frozen).await? {
+                bail!("{address} is not leased");
+            }
+            Ok(())
+        }
+    }
+}
+
+impl GatewayArguments {
+    fn into_info(self) -> (GatewayName, GatewayInfo) {
+        let tunnel = TunnelEnd {
+            public_key: self.public_key,
+            endpoint: self.endpoint,
+            inner_address: self.inner_address,
+            resolver: self.resolver,
+        };
+        (self.id, GatewayInfo { url: self.url.to_string(), tunnel })
+    }
+}
+
+/// Opens the database in the state directory.
+pub(crate) fn open(state: &Path) -> anyhow::Result<SqliteStore> {
+    const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+    store::private_directory(state).context(UNUSABLE)?;
+    SqliteStore::open(&state.join("dip.sqlite")).context(UNUSABLE)
+}
+
+/// The key that signs orders, made at first use.
+pub(crate) fn order_key(state: &Path) -> anyhow::Result<SigningKey> {
+    let keys = state.join("keys");
+    store::private_directory(&keys)?;
+    let seed = store::load_or_create(&keys.join("order.key"), &mut coarse::system_rng())?;
+    Ok(SigningKey::from_seed(&seed)?)
+}
+
+async fn import_keys(store: &SqliteStore, file: &Path, provider: &Provider) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file)
+        .with_context(|| file.display().to_string())
+        .context(CouldNotTry("the keys can't be read"))?;
+    let mut keys: Vec<PublishedKey> = serde_json::from_slice(&bytes)
+        .context(CouldNotTry("this is not what an issuer publishes"))?;
+    let all = keys.len();
+    keys.retain(|key| key.purpose == Purpose::DedicatedIp);
+    let others = all - keys.len();
+    let tree = provider.tree(Purpose::DedicatedIp).context("the provider has no such tree")?;
+    for key in &keys {
+        key.verify(tree).with_context(|| format!("the key of epoch {} is refused", key.epoch))?;
+    }
+    let imported = keys.len();
+    store.keep_token_keys(keys).await?;
+    say(&format!("{imported} keys imported, {others} of other purposes passed over"))
+}
+
+async fn status(store: &SqliteStore, json: bool) -> anyhow::Result<()> {
+    let regions = store.pool().await?;
+    let keys = store.token_keys().await?;
+    if json {
+        let epochs: Vec<_> = keys.iter().map(|key| key.epoch).collect();
+        return print(&serde_json::json!({ "regions": regions, "key_epochs": epochs }), true);
+    }
+    say(&format!(
+        "{:<32} {:>8} {:>8} {:>8} {:>11}",
+        "region", "free", "reserved", "leased", "quarantined"
+    ))?;
+    for status in &regions {
+        let (region, free) = (status.region.as_str(), status.free);
+        let (reserved, leased, quarantined) = (status.reserved, status.leased, status.quarantined);
+        say(&format!("{region:<32} {free:>8} {reserved:>8} {leased:>8} {quarantined:>11}"))?;
+    }
+    say(&format!("token keys: {}", keys.len()))
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Prints `value` as JSON: on one line for scripts, else laid out for people.
+fn print(value: &impl Serialize, for_scripts: bool) -> anyhow::Result<()> {
+    say(&if for_scripts {
+        serde_json::to_string(value)?
+    } else {
+        serde_json::to_string_pretty(value)?
+    })
+}

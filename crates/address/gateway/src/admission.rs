@@ -1,0 +1,157 @@
+//! Who may be a peer: whoever holds the device key that a good DAT for an address of this gateway names.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use coarse::Clock;
+use enclave_watch::{Attestor, EnclaveWatch, Unverified};
+use gateway_api::Peer;
+use jws::Compact;
+use lease::{Dat, TunnelEnd};
+use peer_key::PeerKey;
+use telemetry::Counters;
+use tokio::sync::Mutex;
+use tunnel::{ExitHandle, Network, PeerGrant};
+
+use crate::grants::{Error, Grant, GrantStore};
+
+/// The gateway: grants, the enclave whose tokens it takes, and the exit.
+pub struct Gateway<S, A> {
+    store: S,
+    enclave: EnclaveWatch<A>,
+    exit: ExitHandle,
+    serves: Vec<Network>,
+    tunnel: TunnelEnd,
+    clock: Arc<dyn Clock>,
+    pub(crate) counters: Counters,
+    /// Held from a grant's keeping until the exit has it, so that the exit ends up with the grant that is kept.
+    changing: Mutex<()>,
+    restored: AtomicBool,
+}
+
+/// Why a device doesn't become a peer.
+#[derive(Debug)]
+pub enum Refused {
+    /// The enclave hasn't been attested yet.
+    NotAttested,
+    /// The token isn't the enclave's, or no DAT.
+    Dat,
+    /// The token has ended.
+    Expired,
+    /// The token names another device.
+    Device,
+    /// The token is for an address that another gateway serves.
+    Address,
+    /// The database failed.
+    Store(Error),
+}
+
+impl<S: GrantStore, A: Attestor> Gateway<S, A> {
+    /// A gateway for the addresses in `serves`, whose tunnels end at `tunnel`. It has no peers until
+    /// [`restore`](Self::restore).
+    pub fn new(
+        store: S,
+        enclave: EnclaveWatch<A>,
+        exit: ExitHandle,
+        serves: Vec<Network>,
+        tunnel: TunnelEnd,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            enclave,
+            exit,
+            serves,
+            tunnel,
+            clock,
+            counters: Counters::new(),
+            changing: Mutex::new(()),
+            restored: AtomicBool::new(false),
+        }
+    }
+
+    /// The enclave, and its attested keys.
+    pub const fn enclave(&self) -> &EnclaveWatch<A> {
+        &self.enclave
+    }
+
+    /// Whether the enclave is attested and all kept grants are in force again.
+    pub fn is_ready(&self) -> bool {
+        self.restored.load(Ordering::SeqCst)
+    }
+
+    /// Makes a device a peer until its token ends. Doing so again changes nothing; a later token extends.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then.
+    pub async fn admit(&self, dat: Compact, device: PeerKey) -> Result<Peer, Refused> {
+        let grant = self.check(dat, device).await?;
+        let _changing = self.changing.lock().await;
+        let grant = self.store.keep(grant).await.map_err(Refused::Store)?;
+        self.let_in(&grant);
+        let Grant { address, ends, .. } = grant;
+        Ok(Peer { exit_address: address, ends, tunnel: self.tunnel.clone() })
+    }
+
+    /// Puts the kept grants in force again after a restart: each is checked as if it came anew, and forgotten if it isn't
+    /// good any more. Does nothing before the enclave is attested, nor after it has been done.
+    ///
+    /// # Errors
+    /// As the store.
+    pub async fn restore(&self) -> Result<(), Error> {
+        if self.is_ready() || self.enclave.keys().is_none() {
+            return Ok(());
+        }
+        let _changing = self.changing.lock().await;
+        let mut stale = Vec::new();
+        for kept in self.store.all().await? {
+            match self.check(kept.dat, kept.device).await {
+                Ok(grant) => self.let_in(&grant),
+                Err(_) => stale.push(kept.device),
+            }
+        }
+        self.store.forget(stale).await?;
+        self.restored.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Forgets what has ended. (The exit has closed those tunnels by itself.)
+    ///
+    /// # Errors
+    /// As the store.
+    pub async fn tidy(&self) -> Result<(), Error> {
+        self.store.forget_ended(self.clock.now().hour()).await
+    }
+
+    /// The grant that a token gives a device.
+    async fn check(&self, dat: Compact, device: PeerKey) -> Result<Grant, Refused> {
+        let now = self.clock.now();
+        let verified =
+            self.enclave.verify(|keys| Dat::verify_with_end(dat.as_str(), keys, now)).await;
+        let (claims, ends) = verified.map_err(|error| match error {
+            Unverified::NotAttested => Refused::NotAttested,
+            Unverified::Refused(jws::Error::Expired) => Refused::Expired,
+            Unverified::Refused(_) => Refused::Dat,
+        })?;
+        // A verifier allows for clocks that differ; a tunnel ends when the token does.
+        if ends.start() <= now {
+            return Err(Refused::Expired);
+        }
+        if !claims.is_for(&device) {
+            return Err(Refused::Device);
+        }
+        let address = claims.dip_details.ip;
+        if !self.serves.iter().any(|network| network.contains(address.ip())) {
+            return Err(Refused::Address);
+        }
+        Ok(Grant { device, address, ends, dat })
+    }
+
+    fn let_in(&self, grant: &Grant) {
+        self.exit.add_peer(PeerGrant {
+            public_key: grant.device,
+            exit_address: grant.address.ip(),
+            expires: grant.ends.start().seconds(),
+        });
+    }
+}

@@ -1,0 +1,7 @@
+//! `cloakroom-gateway`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::main((), ())
+}

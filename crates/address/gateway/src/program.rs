@@ -1,0 +1,68 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use peer_key::PeerSecret;
+use record::Tap;
+use service::CouldNotTry;
+use tunnel::Observer;
+
+use crate::serve::{ServeArguments, serve};
+
+/// The gateway: leased addresses to WireGuard peers.
+#[derive(Parser)]
+#[command(name = "cloakroom-gateway", version)]
+struct Arguments {
+    /// Where the database and the WireGuard key are kept.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until told to stop.
+    Serve(Box<ServeArguments>),
+    /// Prints the gateway's WireGuard key.
+    PublicKey {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The whole program; `tap` hears what the control API receives, `observer` what the tunnels do.
+pub fn main(tap: impl Tap, observer: impl Observer) -> ExitCode {
+    service::run_program(run(Arguments::parse(), tap, observer))
+}
+
+async fn run(arguments: Arguments, tap: impl Tap, observer: impl Observer) -> anyhow::Result<()> {
+    let state = arguments.state;
+    match arguments.command {
+        Command::Serve(arguments) => serve(&state, *arguments, tap, observer).await,
+        Command::PublicKey { json } => {
+            let key = tunnel_key(&state)?.public();
+            let mut out = std::io::stdout();
+            if json {
+                writeln!(out, "{}", serde_json::json!({ "public_key": key }))?;
+            } else {
+                writeln!(out, "{key}")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The gateway's WireGuard key, made at first use.
+pub(crate) fn tunnel_key(state: &Path) -> anyhow::Result<PeerSecret> {
+    const UNUSABLE: CouldNotTry = CouldNotTry("the WireGuard key can't be read");
+    let keys = state.join("keys");
+    store::private_directory(&keys).context(UNUSABLE)?;
+    let bytes = store::load_or_create(&keys.join("wireguard.key"), &mut coarse::system_rng());
+    Ok(PeerSecret::from_bytes(&bytes.context(UNUSABLE)?))
+}
