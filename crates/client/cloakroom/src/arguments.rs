@@ -1,0 +1,188 @@
+//! What can be said on the command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// A VPN whose operator cannot link a customer to an address.
+#[derive(Parser)]
+#[command(name = "cloakroom", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Global {
+    /// Where the wallet is [default: $XDG_DATA_HOME/cloakroom or ~/.local/share/cloakroom].
+    #[arg(long, global = true, value_name = "DIR", env = "CLOAKROOM_HOME")]
+    pub(crate) home: Option<PathBuf>,
+    /// The local address that connections and tunnels leave from [default: the system's choice].
+    #[arg(long, global = true, value_name = "IP")]
+    pub(crate) source: Option<IpAddr>,
+    /// Print one JSON object on standard output; progress stays on standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but results, warnings and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Whom to trust: take in a provider's file, look at it, remove it.
+    #[command(subcommand)]
+    Trust(Trust),
+    /// The account that pays.
+    #[command(subcommand)]
+    Account(Account),
+    /// The dedicated IP: get it, look at it, refresh it, export it.
+    #[command(subcommand)]
+    Dip(Dip),
+    /// Open the tunnel and a SOCKS5 and HTTP CONNECT proxy into it.
+    Connect(Connect),
+    /// Close the tunnel.
+    Disconnect,
+    /// Say whether the tunnel is open, and from which address it leaves.
+    Status,
+    /// Check an attestation document.
+    #[command(subcommand)]
+    Attestation(Attestation),
+    /// For providers: sign the file that clients trust.
+    #[command(subcommand)]
+    Provider(Provider),
+    /// Run everything on this machine, and show who learned what.
+    Demo(Demo),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Trust {
+    /// Take in a provider's file. Its signer is pinned the first time.
+    Add {
+        /// The provider's file (provider.json).
+        file: PathBuf,
+        /// Accept an attestation root that calls itself UNTRUSTED DEVELOPMENT.
+        #[arg(long)]
+        accept_untrusted_development: bool,
+    },
+    /// Show whom this wallet trusts.
+    Show,
+    /// Trust nobody any more.
+    Remove,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Account {
+    /// Set the account number; it is read from standard input, so that it stays out of the shell's history.
+    Login,
+    /// Show whether an account is set, and how long its subscription receipt is good.
+    Show,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Dip {
+    /// Get a dedicated IP. After a failure the same command goes on where it stopped; nothing is lost.
+    Assign {
+        /// Where [default: any region with a free address].
+        #[arg(long)]
+        region: Option<String>,
+        /// Wait a random time of at most this many seconds between drawing a token and using it.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        wait: u32,
+    },
+    /// Show the dedicated IP and how long its tokens are good.
+    Status,
+    /// Renew the tokens.
+    Refresh,
+    /// Write a configuration file for any other WireGuard client. It holds this device's secret key.
+    Export {
+        /// Where to [default: standard output]; the file must not exist yet.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Connect {
+    /// Where the proxy listens, on loopback.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1080")]
+    pub(crate) proxy: SocketAddr,
+    /// Stay in the foreground until interrupted.
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// The background process of a `connect` without --foreground.
+    #[arg(long, hide = true, conflicts_with = "foreground")]
+    pub(crate) background: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Attestation {
+    /// Verify an AWS Nitro attestation document. Exit status: 0 it holds, 1 it is refused, 2 it couldn't be tried.
+    Verify(Verify),
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// The document: raw CBOR.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) document: PathBuf,
+    /// The root certificate to pin: DER or PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: PathBuf,
+    /// The time of verification, in seconds since 1970 [default: now].
+    #[arg(long, value_name = "UNIX")]
+    pub(crate) at: Option<u64>,
+    /// The nonce that the document must hold.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<String>,
+    /// The public key that the document must hold.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) public_key: Option<String>,
+    /// The user data that the document must hold.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) user_data: Option<String>,
+    /// A register that the document must hold; may be repeated.
+    #[arg(long = "pcr", value_name = "N=HEX")]
+    pub(crate) pcrs: Vec<String>,
+    /// How old the document may be.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_age: Option<u64>,
+    /// Accept an enclave in debug mode.
+    #[arg(long)]
+    pub(crate) allow_debug: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Provider {
+    /// Sign a draft (JSON) into the file that clients take in.
+    Sign {
+        /// What the file is to say.
+        #[arg(long, value_name = "FILE")]
+        draft: PathBuf,
+        /// The provider's signing key, 32 bytes; made when there is none.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Where to write the signed file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Demo {
+    /// How many people get a dedicated IP at once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) users: u8,
+    /// Use the services' default ports instead of free ones.
+    #[arg(long, value_name = "free|default", default_value = "free", value_parser = ["free", "default"], hide_possible_values = true)]
+    pub(crate) ports: String,
+}

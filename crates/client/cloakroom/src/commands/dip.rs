@@ -1,0 +1,109 @@
+//! `cloakroom dip`.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use lease::Region;
+use peer_key::PeerKey;
+use serde_json::{Value, json};
+use session::Session;
+use wallet::{Dip as State, Leased};
+
+use crate::arguments::{Dip, Global};
+use crate::commands::{home, session};
+use crate::control;
+use crate::output::{Failure, json, line, note};
+
+pub(crate) async fn run(global: &Global, command: Dip) -> Result<(), Failure> {
+    let mut session = session(global)?;
+    match command {
+        Dip::Assign { region, wait } => {
+            let region = region
+                .map(Region::try_from)
+                .transpose()
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            session.assign(region, wait).await?;
+            status(global, &session)
+        }
+        Dip::Status => status(global, &session),
+        Dip::Refresh => {
+            session.refresh().await?;
+            status(global, &session)?;
+            // An open tunnel goes on under the new token.
+            drop(session);
+            control::tell_if_running(&home(global)?, control::Request::Reload)
+        }
+        Dip::Export { out } => export(&session, out.as_deref()).await,
+    }
+}
+
+fn status(global: &Global, session: &Session) -> Result<(), Failure> {
+    let dip = &session.wallet().dip;
+    let state = match dip {
+        State::Nothing => "none",
+        State::Drawing(_) => "drawing",
+        State::Drawn(_) => "drawn",
+        State::Leased(_) => "leased",
+    };
+    let leased = match dip {
+        State::Leased(leased) => Some(leased),
+        _ => None,
+    };
+    if global.json {
+        return json(&leased.map_or_else(
+            || json!({ "state": state }),
+            |leased| describe(leased, &session.wallet().device.public()),
+        ));
+    }
+    match (dip, leased) {
+        (_, Some(leased)) => {
+            let minted = &leased.minted;
+            line(format_args!("dedicated IP   {}", minted.ip));
+            line(format_args!("region         {}", minted.region));
+            line(format_args!("access until   {}", minted.dat_ends));
+            line(format_args!("refresh before {}", minted.drt_ends));
+        }
+        (State::Nothing, _) => line("No dedicated IP. Get one: cloakroom dip assign"),
+        _ => line("A token is being drawn or waits to be used. Go on: cloakroom dip assign"),
+    }
+    Ok(())
+}
+
+fn describe(leased: &Leased, device: &PeerKey) -> Value {
+    let minted = &leased.minted;
+    json!({
+        "state": "leased",
+        "dedicated_ip": minted.ip,
+        "region": minted.region,
+        "lease": minted.lease,
+        "dat_ends": minted.dat_ends.to_string(),
+        "drt_ends": minted.drt_ends.to_string(),
+        "device_key": device,
+        "gateway": leased.gateway,
+    })
+}
+
+async fn export(session: &Session, out: Option<&Path>) -> Result<(), Failure> {
+    let plan = session.tunnel_plan()?;
+    let peer = plan.present().await?;
+    let text = plan.stock_configuration(&peer);
+    let Some(path) = out else {
+        line(text.trim_end());
+        return Ok(());
+    };
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    note(format_args!(
+        "Written to {}; the gateway lets this device in until {}.",
+        path.display(),
+        peer.ends
+    ));
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Getting a dedicated IP, and keeping it.
+
+use std::time::Duration;
+
+use attested::Provider;
+use dip_api::{Assign, Assigned, Refresh, Refreshed, Regions};
+use encoding::Base64Url;
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use lease::Region;
+use privacy_pass::TokenHeader;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use service::ClientError;
+use wallet::{Dip, Leased};
+
+use crate::session::{request, rng, up_to};
+use crate::{Error, Session};
+
+const SERVICE: &str = "DIP service";
+/// How often a request is sealed anew because the enclave has a new key by then.
+const RESEALS: u32 = 3;
+
+impl Session {
+    /// Gets a dedicated IP in `region` (any that has a free address when `None`): draws a token, waits a random
+    /// time of `most_wait` seconds at most so that the two halves can't be joined by time, and assigns. Does
+    /// nothing when there is a lease already. After a failure the same call goes on where it stopped.
+    ///
+    /// # Errors
+    /// The step's [`Error`].
+    pub async fn assign(
+        &mut self,
+        region: Option<Region>,
+        most_wait: u32,
+    ) -> Result<&Leased, Error> {
+        if !matches!(self.wallet().dip, Dip::Leased(_)) {
+            self.draw().await?;
+            self.wait_before_assigning(most_wait).await;
+            let region = self.region_or_any(region).await?;
+            let mut left = RESEALS;
+            while let Err(error) = self.assign_once(&region).await {
+                left -= 1;
+                if left == 0 || !is_key_changed(&error) {
+                    return Err(error);
+                }
+            }
+        }
+        self.leased()
+    }
+
+    /// The lease.
+    ///
+    /// # Errors
+    /// [`Error::NoLease`].
+    pub fn leased(&self) -> Result<&Leased, Error> {
+        match &self.wallet().dip {
+            Dip::Leased(leased) => Ok(leased),
+            _ => Err(Error::NoLease),
+        }
+    }
+
+    async fn wait_before_assigning(&self, most: u32) {
+        let seconds = up_to(most, &mut rng());
+        if seconds > 0 {
+            self.narrator().step(&format!(
+                "Waiting {seconds} s, a random time, so that drawing and assigning can't be joined"
+            ));
+            tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+        }
+    }
+
+    async fn region_or_any(&self, region: Option<Region>) -> Result<Region, Error> {
+        if let Some(region) = region {
+            return Ok(region);
+        }
+        let provider = self.provider()?;
+        let all: Regions = self.get(SERVICE, &provider.urls.dip_service, dip_api::REGIONS).await?;
+        let most = u32::try_from(all.regions.len().saturating_sub(1)).unwrap_or(0);
+        let drawn = up_to(most, &mut rng()) as usize;
+        all.regions.into_iter().nth(drawn).ok_or(Error::Unexpected {
+            service: SERVICE,
+            what: "no region has a free address just now",
+        })
+    }
+
+    async fn assign_once(&mut self, region: &Region) -> Result<(), Error> {
+        let provider = self.provider()?;
+        let srt = self.srt().await?;
+        let enclave = self.attest(&provider).await?;
+        let device = self.wallet().device.public();
+        let Dip::Drawn(drawn) = &self.wallet().dip else { return Err(Error::NoLease) };
+        let (sealed, _) = drawn.seal_request(&srt, device, &enclave, &mut rng())?;
+        self.narrator().step("Presenting the token for an address");
+        let authorization = TokenHeader::build(&drawn.token()?);
+        let body = Assign { region: region.clone(), sealed: Base64Url(sealed.request.clone()) };
+        let assigned: Assigned = self
+            .ask_dip(&provider, dip_api::ASSIGN, &[(AUTHORIZATION, &authorization)], &body)
+            .await?;
+        let minted =
+            sealed.open(&assigned.sealed.0, assigned.lease, &device, &enclave, self.now())?;
+        self.narrator().checked("The tokens are signed by the attested enclave, for this device.");
+        self.file.change(|wallet| {
+            let dip = std::mem::replace(&mut wallet.dip, Dip::Nothing);
+            wallet.dip = match dip {
+                Dip::Drawn(drawn) => Dip::Leased(Box::new(drawn.lease(minted, assigned.gateway))),
+                other => other,
+            };
+        })?;
+        Ok(())
+    }
+
+    /// Renews the lease's tokens.
+    ///
+    /// # Errors
+    /// [`Error::NoLease`] and the step's [`Error`].
+    pub async fn refresh(&mut self) -> Result<&Leased, Error> {
+        self.leased()?;
+        let mut left = RESEALS;
+        while let Err(error) = self.refresh_once().await {
+            left -= 1;
+            if left == 0 || !is_key_changed(&error) {
+                return Err(error);
+            }
+        }
+        self.leased()
+    }
+
+    async fn refresh_once(&mut self) -> Result<(), Error> {
+        let provider = self.provider()?;
+        let srt = self.srt().await?;
+        let enclave = self.attest(&provider).await?;
+        let device = self.wallet().device.public();
+        let leased = self.leased()?;
+        let lease = leased.minted.lease;
+        let sealed = leased.seal_request(&srt, device, &enclave, &mut rng())?;
+        self.narrator().step("Refreshing the lease");
+        let body = Refresh { lease, sealed: Base64Url(sealed.request.clone()) };
+        let refreshed: Refreshed = self.ask_dip(&provider, dip_api::REFRESH, &[], &body).await?;
+        let minted = sealed.open(&refreshed.sealed.0, lease, &device, &enclave, self.now())?;
+        self.narrator().checked("The tokens are signed by the attested enclave, for this device.");
+        self.file.change(|wallet| {
+            if let Dip::Leased(leased) = &mut wallet.dip {
+                leased.renew(minted, refreshed.gateway);
+            }
+        })?;
+        Ok(())
+    }
+
+    async fn ask_dip<A: DeserializeOwned>(
+        &self,
+        provider: &Provider,
+        path: &str,
+        headers: &[(http::HeaderName, &str)],
+        body: &impl Serialize,
+    ) -> Result<A, Error> {
+        let body =
+            service::to_json(body).map_err(|error| Error::Service { service: SERVICE, error })?;
+        let mut headers = headers.to_vec();
+        headers.push((CONTENT_TYPE, "application/json"));
+        let request =
+            request(SERVICE, &provider.urls.dip_service, Method::POST, path, &headers, body)?;
+        let response = self.send(SERVICE, request).await?;
+        service::parse(&response).map_err(|error| Error::Service { service: SERVICE, error })
+    }
+}
+
+/// Whether the enclave had a new key when the request arrived: attest again and seal anew.
+fn is_key_changed(error: &Error) -> bool {
+    matches!(error, Error::Service { error: ClientError::Problem(problem), .. }
+        if problem.slug() == "enclave-key-changed")
+}

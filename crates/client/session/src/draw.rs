@@ -1,0 +1,86 @@
+//! Drawing a token from the blind token service.
+
+use http::Method;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use issuer_api::{ISSUANCE_RECEIPT, PublishedKey};
+use jws::Compact;
+use privacy_pass::{MEDIA_TYPE_REQUEST, MEDIA_TYPE_RESPONSE, TokenResponse};
+use service::ClientError;
+use wallet::{Dip, Drawing};
+use zeroize::Zeroizing;
+
+use crate::session::{request, rng};
+use crate::{Error, Session};
+
+const SERVICE: &str = "blind token service";
+/// The service's word that it never signed for this epoch and never will: the draw may begin anew.
+const EPOCH_OVER: &str = "key-unknown";
+
+impl Session {
+    /// Makes sure that the wallet holds a token (or more than that).
+    pub(crate) async fn draw(&mut self) -> Result<(), Error> {
+        if matches!(self.wallet().dip, Dip::Nothing) {
+            self.begin_draw().await?;
+        }
+        match self.finish_draw().await {
+            Err(Error::Service { error: ClientError::Problem(problem), .. })
+                if problem.slug() == EPOCH_OVER =>
+            {
+                self.file.change(|wallet| wallet.dip = Dip::Nothing)?;
+                self.begin_draw().await?;
+                self.finish_draw().await
+            }
+            finished => finished,
+        }
+    }
+
+    /// Fetches the key, checks it, makes a seed and keeps both.
+    async fn begin_draw(&mut self) -> Result<(), Error> {
+        let provider = self.provider()?;
+        self.narrator().step("Fetching this week's key of the blind token service");
+        let path = format!("{}?purpose=dedicated-ip", issuer_api::PUBLIC_KEY);
+        let key: PublishedKey =
+            self.get(SERVICE, &provider.urls.blind_token_service, &path).await?;
+        let epoch = key.epoch;
+        let drawing = Drawing::begin(key, &provider, self.now(), &mut rng())?;
+        self.narrator().checked(&format!(
+            "The key is the one that the pinned tree commits to for epoch {epoch}: everybody gets the same."
+        ));
+        self.file.change(|wallet| wallet.dip = Dip::Drawing(Box::new(drawing)))?;
+        Ok(())
+    }
+
+    /// Sends the blinded message and takes the signature in, if a draw was begun.
+    async fn finish_draw(&mut self) -> Result<(), Error> {
+        let provider = self.provider()?;
+        let srt = self.srt().await?;
+        let Dip::Drawing(drawing) = &self.wallet().dip else { return Ok(()) };
+        self.narrator().step("Having a blinded token signed");
+        let bearer = Zeroizing::new(format!("Bearer {}", srt.as_str()));
+        let request = request(
+            SERVICE,
+            &provider.urls.blind_token_service,
+            Method::POST,
+            issuer_api::TOKEN_REQUEST,
+            &[
+                (AUTHORIZATION, &bearer),
+                (CONTENT_TYPE, MEDIA_TYPE_REQUEST),
+                (ACCEPT, MEDIA_TYPE_RESPONSE),
+            ],
+            drawing.request(&provider)?.encode().to_vec(),
+        )?;
+        let response = self.send(SERVICE, request).await?;
+        let unexpected = |what| Error::Unexpected { service: SERVICE, what };
+        let receipt = response
+            .headers()
+            .get(ISSUANCE_RECEIPT)
+            .and_then(|receipt| receipt.to_str().ok())
+            .ok_or_else(|| unexpected("the receipt of issuance is missing"))?;
+        let answer = TokenResponse::decode(response.body())
+            .map_err(|_| unexpected("the answer is not a blind signature"))?;
+        let drawn = drawing.finish(&answer, Compact::new(receipt.to_owned()), &provider)?;
+        self.narrator().checked("The unblinded signature holds, and the receipt is for it.");
+        self.file.change(|wallet| wallet.dip = Dip::Drawn(Box::new(drawn)))?;
+        Ok(())
+    }
+}

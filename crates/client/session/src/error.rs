@@ -1,0 +1,105 @@
+//! What can go wrong, and what to do about it.
+
+use attested::{AttestationError, ProviderError};
+use service::ClientError;
+use tunnel::TunnelError;
+use wallet::{AnswerError, DrawError, WalletError};
+
+/// Why a step went no further. Nothing is lost by it: the same command may be given again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The wallet's file.
+    #[error("the wallet cannot be used: {0}")]
+    Wallet(#[from] WalletError),
+    /// No provider is trusted yet.
+    #[error("no provider is trusted yet")]
+    NoTrust,
+    /// The provider's file.
+    #[error("the provider's file was refused: {0}")]
+    Provider(#[from] ProviderError),
+    /// The provider's file is signed by another key than the one that is pinned.
+    #[error("this file is signed by another key than the provider that you trust")]
+    OtherSigner,
+    /// The attestation root calls itself untrusted, and the user hasn't accepted that.
+    #[error("the provider's attestation root says of itself that it is UNTRUSTED DEVELOPMENT")]
+    UntrustedRoot,
+    /// No account.
+    #[error("no account is set")]
+    NoAccount,
+    /// No lease.
+    #[error("there is no dedicated IP in this wallet")]
+    NoLease,
+    /// A service refused or can't be reached.
+    #[error("{service}: {error}")]
+    Service {
+        /// Which.
+        service: &'static str,
+        /// How.
+        error: ClientError,
+    },
+    /// A service's URL can't be used.
+    #[error("{0}'s URL cannot be used")]
+    Url(&'static str),
+    /// A service's answer isn't what it should be.
+    #[error("{service}: {what}")]
+    Unexpected {
+        /// Which.
+        service: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Drawing a token.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    /// The enclave isn't believed.
+    #[error("the enclave is not the one that you trust: {0}")]
+    Attestation(#[from] AttestationError),
+    /// The enclave's answer.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// The tunnel.
+    #[error("the tunnel: {0}")]
+    Tunnel(#[from] TunnelError),
+}
+
+/// What a user can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Give the same command again later.
+    Repeat,
+    /// Do something else; the text says what.
+    Do(&'static str),
+    /// Nothing from here: don't go on.
+    Stop,
+}
+
+impl Error {
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::NoTrust => Remedy::Do("take in your provider's file: cloakroom trust add FILE"),
+            Self::NoAccount => Remedy::Do("set your account number: cloakroom account login"),
+            Self::NoLease => Remedy::Do("get one: cloakroom dip assign"),
+            Self::UntrustedRoot => Remedy::Do(
+                "for development only: cloakroom trust add FILE --accept-untrusted-development",
+            ),
+            Self::OtherSigner => Remedy::Do(
+                "ask your provider why; to start over, remove it first: cloakroom trust remove",
+            ),
+            Self::Service { error, .. } if error.is_retriable() => Remedy::Repeat,
+            Self::Service { error: ClientError::Problem(problem), .. } => match problem.slug() {
+                "account-unknown" | "unauthorized" => {
+                    Remedy::Do("check the account number: cloakroom account login")
+                }
+                "enclave-key-changed" => Remedy::Repeat,
+                _ => Remedy::Stop,
+            },
+            Self::Wallet(WalletError::Busy(_)) | Self::Tunnel(TunnelError::NoHandshake(_)) => {
+                Remedy::Repeat
+            }
+            _ => Remedy::Stop,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Everything a wallet holds.
+
+use accounts_api::AccountNumber;
+use attested::{Provider, ProviderError, SignedProvider};
+use coarse::{Hour, Secret, UnixTime};
+use encoding::Base64Url;
+use jws::Compact;
+use peer_key::{PeerKey, PeerSecret};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroize;
+
+use crate::Dip;
+
+/// A person's wallet.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wallet {
+    /// The form of this file: 1.
+    version: u32,
+    /// Whom it trusts.
+    pub trust: Option<Trust>,
+    /// Who pays.
+    pub account: Option<AccountNumber>,
+    /// The last subscription receipt.
+    pub srt: Option<HeldSrt>,
+    /// This device's tunnel key.
+    pub device: DeviceKey,
+    /// How far the dedicated IP has come.
+    pub dip: Dip,
+}
+
+impl Wallet {
+    /// An empty wallet with a fresh device key.
+    #[must_use]
+    pub fn new(rng: &mut impl CryptoRng) -> Self {
+        Self {
+            version: 1,
+            trust: None,
+            account: None,
+            srt: None,
+            device: DeviceKey(PeerSecret::random(rng)),
+            dip: Dip::Nothing,
+        }
+    }
+
+    /// Whether this program reads this form of file.
+    pub(crate) const fn is_known_version(&self) -> bool {
+        self.version == 1
+    }
+}
+
+/// A provider that the user chose to trust.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// The provider's file, as it was taken in.
+    pub file: SignedProvider,
+    /// Whether the user accepted a root that calls itself untrusted.
+    pub accepts_untrusted_development: bool,
+}
+
+impl Trust {
+    /// The provider's file, verified anew.
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    pub fn provider(&self) -> Result<Provider, ProviderError> {
+        self.file.verify()
+    }
+}
+
+/// A subscription receipt and its end.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldSrt {
+    /// The token.
+    pub srt: Compact,
+    /// The hour at which it ends.
+    pub ends: Hour,
+}
+
+impl HeldSrt {
+    /// Whether it is good for another hour at least.
+    #[must_use]
+    pub fn is_fresh(&self, now: UnixTime) -> bool {
+        now.hour().number() < self.ends.number().saturating_sub(1)
+    }
+}
+
+/// The device's tunnel key, as the wallet's file keeps it: 32 bytes of base64url.
+#[derive(Clone)]
+pub struct DeviceKey(pub PeerSecret);
+
+impl DeviceKey {
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> PeerKey {
+        self.0.public()
+    }
+}
+
+impl Serialize for DeviceKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_secret(self.0.expose(), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeviceKey {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self(PeerSecret::from_bytes(&deserialize_secret(from)?)))
+    }
+}
+
+/// 32 secret bytes as base64url, with what was copied on the way wiped.
+pub(crate) fn serialize_secret<S: Serializer>(
+    secret: &[u8; 32],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut bytes = Base64Url(secret.to_vec());
+    let written = bytes.serialize(serializer);
+    bytes.0.zeroize();
+    written
+}
+
+/// What [`serialize_secret`] wrote.
+pub(crate) fn deserialize_secret<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Secret<32>, D::Error> {
+    let mut bytes = Base64Url::deserialize(from)?;
+    let secret = <[u8; 32]>::try_from(bytes.as_ref());
+    bytes.0.zeroize();
+    secret.map(Secret::new).map_err(|_| serde::de::Error::custom("a secret has 32 bytes"))
+}

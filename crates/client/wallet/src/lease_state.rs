@@ -1,0 +1,172 @@
+//! From a token to a leased address, and on from refresh to refresh.
+
+use attested::Attested;
+use coarse::UnixTime;
+use dip_api::GatewayInfo;
+use jws::Compact;
+use lease::{Dat, LeaseId};
+use minting::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};
+use peer_key::PeerKey;
+use privacy_pass::SpendHash;
+use rand_core::CryptoRng;
+use seal::AnswerKey;
+use serde::{Deserialize, Serialize};
+use wire::envelope;
+
+use crate::{Drawing, Drawn};
+
+/// How far the dedicated IP has come.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dip {
+    /// Nothing was begun.
+    Nothing,
+    /// A token is being drawn.
+    Drawing(Box<Drawing>),
+    /// A token is there.
+    Drawn(Box<Drawn>),
+    /// An address is leased.
+    Leased(Box<Leased>),
+}
+
+/// A leased address.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leased {
+    /// What the enclave minted last.
+    pub minted: Minted,
+    /// Where the address is served.
+    pub gateway: GatewayInfo,
+    /// What the lease was bought with; erased at the first refresh.
+    drawn: Option<Drawn>,
+}
+
+/// A request that was sealed to the enclave, and what opens its answer.
+pub struct Sealed {
+    /// The envelope.
+    pub request: Vec<u8>,
+    answer: AnswerKey,
+}
+
+/// Why a sealed answer isn't accepted.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The request can't be sealed.
+    #[error("the request could not be sealed to the enclave")]
+    Seal,
+    /// The answer doesn't open: it isn't the enclave's answer to this request.
+    #[error("the answer does not open: it was not sealed by the attested enclave for this request")]
+    Unopenable,
+    /// The enclave refused.
+    #[error("the enclave refused: {0}")]
+    Refused(#[from] Refusal),
+    /// The tokens aren't what was asked for.
+    #[error("the enclave's tokens are not for this device and lease")]
+    NotOurs,
+}
+
+impl Drawn {
+    /// Seals a request for an address, bound to the token's hash.
+    ///
+    /// # Errors
+    /// [`AnswerError::Seal`].
+    pub fn seal_request(
+        &self,
+        srt: &Compact,
+        device: PeerKey,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Sealed, SpendHash), AnswerError> {
+        let token = self.token().map_err(|_| AnswerError::Seal)?;
+        let hash = token.spend_hash();
+        let request = AssignRequest {
+            srt: srt.clone(),
+            receipt: self.receipt().clone(),
+            seed: self.seed().clone(),
+            token,
+            key: self.key().clone(),
+            device,
+        };
+        let plaintext = request.encode().ok_or(AnswerError::Seal)?;
+        let (request, answer) = seal::seal(
+            &enclave.sealing_key,
+            envelope::ASSIGN,
+            hash.as_bytes(),
+            &plaintext,
+            envelope::ASSIGN_SIZE,
+            rng,
+        )
+        .map_err(|_| AnswerError::Seal)?;
+        Ok((Sealed { request, answer }, hash))
+    }
+
+    /// The lease that this token bought. The token stays with it until its first refresh.
+    #[must_use]
+    pub const fn lease(self, minted: Minted, gateway: GatewayInfo) -> Leased {
+        Leased { minted, gateway, drawn: Some(self) }
+    }
+}
+
+impl Leased {
+    /// Seals a request for new tokens, bound to the lease.
+    ///
+    /// # Errors
+    /// [`AnswerError::Seal`].
+    pub fn seal_request(
+        &self,
+        srt: &Compact,
+        device: PeerKey,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Sealed, AnswerError> {
+        let request = RefreshRequest { srt: srt.clone(), drt: self.minted.drt.clone(), device };
+        let plaintext = request.encode().ok_or(AnswerError::Seal)?;
+        let (request, answer) = seal::seal(
+            &enclave.sealing_key,
+            envelope::REFRESH,
+            self.minted.lease.bytes(),
+            &plaintext,
+            envelope::REFRESH_SIZE,
+            rng,
+        )
+        .map_err(|_| AnswerError::Seal)?;
+        Ok(Sealed { request, answer })
+    }
+
+    /// The same lease with new tokens. What it was bought with is erased.
+    pub fn renew(&mut self, minted: Minted, gateway: GatewayInfo) {
+        self.minted = minted;
+        self.gateway = gateway;
+        self.drawn = None;
+    }
+}
+
+impl Sealed {
+    /// Opens the answer and checks that the tokens are for `lease` and `device`, and signed by the attested enclave.
+    ///
+    /// # Errors
+    /// [`AnswerError`].
+    pub fn open(
+        &self,
+        answer: &[u8],
+        lease: LeaseId,
+        device: &PeerKey,
+        enclave: &Attested,
+        now: UnixTime,
+    ) -> Result<Minted, AnswerError> {
+        let plaintext =
+            self.answer.open(answer, envelope::ANSWER_SIZE).map_err(|_| AnswerError::Unopenable)?;
+        let minted = match Answer::decode(&plaintext).ok_or(AnswerError::Unopenable)? {
+            Answer::Granted(minted) => minted,
+            Answer::Refused(refusal) => return Err(refusal.into()),
+        };
+        let dat = Dat::verify(minted.dat.as_str(), &enclave.minting_keys, now)
+            .map_err(|_| AnswerError::NotOurs)?;
+        let ours = minted.lease == lease
+            && dat.dip_details.ip == minted.ip
+            && dat.region == minted.region
+            && dat.is_for(device);
+        ours.then_some(minted).ok_or(AnswerError::NotOurs)
+    }
+}

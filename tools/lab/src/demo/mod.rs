@@ -1,0 +1,77 @@
+//! The demo: every service in a process of its own, people who get dedicated addresses, and the table of
+//! who learned what, taken from what everybody really received and stored.
+
+mod binaries;
+mod http;
+mod people;
+mod process;
+mod result;
+mod town;
+mod web;
+
+pub use binaries::Binaries;
+pub use people::Person;
+pub use result::{DemoResult, PersonResult, Step};
+pub use town::{Ports, Town, Zone};
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::knowledge::audit;
+
+/// How a demo is run.
+pub struct DemoOptions<'a> {
+    /// All programs.
+    pub binaries: &'a Binaries,
+    /// How many people.
+    pub users: usize,
+    /// Which ports.
+    pub ports: Ports,
+    /// Hears progress, a line at a time.
+    pub progress: &'a dyn Fn(&str),
+}
+
+/// Runs the demo in a temporary directory, which is gone afterwards.
+///
+/// # Errors
+/// When a program can't be built or started, or a step fails. What was learned against the rules isn't an
+/// error: it is in the result.
+pub fn demo(options: &DemoOptions<'_>) -> Result<DemoResult> {
+    let binaries = options.binaries;
+    let room = tempfile::Builder::new().prefix("cloakroom-demo-").tempdir()?;
+    let mut steps = Steps { progress: options.progress, done: Vec::new() };
+
+    let zone = Zone { root: room.path().to_owned(), ports: options.ports, tapped: true };
+    let town = steps.take("keys, pool and configuration", || Town::found(binaries, zone))?;
+    let mut town = steps.take("services", || town.open())?;
+    let mut people = steps.take("accounts", || Person::all(&town, options.users))?;
+    for (name, step) in people::STEPS {
+        steps.take(name, || people::together(&mut people, step))?;
+    }
+    let extras = town.shown()?;
+    steps.take("stop", || town.close())?;
+    let report = steps.take("audit", || {
+        let known = people::known(&people, &town)?;
+        audit(&known, &town.evidence(&people, extras))
+    })?;
+    let Steps { done, .. } = steps;
+    Ok(DemoResult::new(done, &people, report))
+}
+
+/// Times each step and tells of it.
+struct Steps<'a> {
+    progress: &'a dyn Fn(&str),
+    done: Vec<Step>,
+}
+
+impl Steps<'_> {
+    fn take<T>(&mut self, name: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        let begun = Instant::now();
+        let value = step()?;
+        let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (self.progress)(&format!("{milliseconds:>7} ms  {name}"));
+        self.done.push(Step { name: name.to_owned(), milliseconds });
+        Ok(value)
+    }
+}

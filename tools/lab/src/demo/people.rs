@@ -1,0 +1,314 @@
+//! The people of a demo: each has a device with a network address and a wallet of its own, and runs the client.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use record::Recording;
+use serde_json::Value;
+
+use super::process::{run, text};
+use super::town::{REGION, as_text};
+use super::{PersonResult, Town};
+use crate::knowledge::{Fact, Known};
+
+/// A step that every person takes.
+type Take = fn(&mut Person) -> Result<()>;
+
+/// The steps, in order. From `connect` on the tunnel is up, also for login and refresh.
+pub(crate) const STEPS: [(&str, Take); 8] = [
+    ("trust the provider", Person::trust),
+    ("login: a subscription receipt", Person::login),
+    ("assign: token, attestation, dedicated IP", Person::assign),
+    ("connect: WireGuard tunnel", Person::connect),
+    ("the web server's view", Person::browse),
+    ("login and refresh with the tunnel up", Person::refresh),
+    ("the web server's view after the refresh", Person::browse),
+    ("disconnect", Person::disconnect),
+];
+
+/// One person.
+pub struct Person {
+    number: usize,
+    program: PathBuf,
+    provider: PathBuf,
+    home: PathBuf,
+    source: Ipv4Addr,
+    account: String,
+    subscription: String,
+    web: SocketAddr,
+    proxy: Option<SocketAddr>,
+    seen: Vec<IpAddr>,
+    held: Option<Held>,
+}
+
+/// What the wallet held after the assignment.
+struct Held {
+    dedicated_ip: Ipv4Addr,
+    lease: Vec<u8>,
+    srt: String,
+    token: Vec<u8>,
+    device_key: Vec<u8>,
+    dat: String,
+    drt: String,
+}
+
+impl Person {
+    /// As many people, each with an account.
+    ///
+    /// # Errors
+    /// When an account can't be made.
+    pub fn all(town: &Town, count: usize) -> Result<Vec<Self>> {
+        (0..count).map(|number| Self::new(town, number)).collect()
+    }
+
+    /// One more person, with an account.
+    ///
+    /// # Errors
+    /// When the account can't be made.
+    pub fn new(town: &Town, number: usize) -> Result<Self> {
+        let (account, subscription) = town.make_account()?;
+        let [high, low] = u16::try_from(number)?.to_be_bytes();
+        Ok(Self {
+            number,
+            program: town.binaries().client(),
+            provider: town.provider(),
+            home: town.homes().join(number.to_string()),
+            // 127.10.x.y: an address per person, none of them in the pool.
+            source: Ipv4Addr::new(127, 10, high, low.checked_add(1).context("too many people")?),
+            account,
+            subscription,
+            web: town.web_address(),
+            proxy: None,
+            seen: Vec::new(),
+            held: None,
+        })
+    }
+
+    /// Where the wallet is.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The subscription's id and the lease's, 16 bytes each: what an attacker would like to pair.
+    ///
+    /// # Errors
+    /// Before the assignment.
+    pub fn secret_pair(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let held = self.held.as_ref().context("nothing is assigned yet")?;
+        Ok((hex::decode(&self.subscription)?, held.lease.clone()))
+    }
+
+    /// The dedicated address.
+    ///
+    /// # Errors
+    /// Before the assignment.
+    pub fn dedicated_ip(&self) -> Result<Ipv4Addr> {
+        Ok(self.held.as_ref().context("nothing is assigned yet")?.dedicated_ip)
+    }
+
+    /// The device's tunnel key, 32 bytes.
+    ///
+    /// # Errors
+    /// Before the assignment.
+    pub fn device_key(&self) -> Result<Vec<u8>> {
+        Ok(self.held.as_ref().context("nothing is assigned yet")?.device_key.clone())
+    }
+
+    /// Takes the provider's file in.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn trust(&mut self) -> Result<()> {
+        let provider = as_text(&self.provider)?.to_owned();
+        self.run(&["trust", "add", &provider, "--accept-untrusted-development"], "")?;
+        Ok(())
+    }
+
+    /// Sets the account, which gets a subscription receipt.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn login(&mut self) -> Result<()> {
+        self.run(&["account", "login"], &self.account)?;
+        Ok(())
+    }
+
+    /// Draws a token and gets an address for it.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn assign(&mut self) -> Result<()> {
+        let leased = self.run(&["dip", "assign", "--region", REGION, "--wait", "0"], "")?;
+        let wallet = std::fs::read(self.home.join("wallet.json"))?;
+        self.held = Some(Held::read(&leased, &serde_json::from_slice(&wallet)?)?);
+        Ok(())
+    }
+
+    /// Makes the device known to the gateway, without a tunnel: by exporting a stock configuration file.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn register(&mut self) -> Result<()> {
+        let file = self.home.join("stock.conf");
+        self.run(&["dip", "export", "--out", as_text(&file)?], "")?;
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        let status = self.run(&["connect", "--proxy", "127.0.0.1:0"], "")?;
+        self.proxy = Some(text(&status, &["proxy"])?.parse()?);
+        Ok(())
+    }
+
+    fn browse(&mut self) -> Result<()> {
+        let proxy = self.proxy.context("not connected")?;
+        self.seen.push(super::web::seen_through_socks(self.web, proxy)?);
+        self.seen.push(super::web::seen_through_connect(self.web, proxy)?);
+        Ok(())
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        self.login()?;
+        let refreshed = self.run(&["dip", "refresh"], "")?;
+        let ip = self.dedicated_ip()?.to_string();
+        ensure!(text(&refreshed, &["dedicated_ip"])? == ip, "the refresh changed the address");
+        Ok(())
+    }
+
+    fn disconnect(&mut self) -> Result<()> {
+        self.run(&["disconnect"], "")?;
+        self.proxy = None;
+        Ok(())
+    }
+
+    pub(crate) fn result(&self) -> PersonResult {
+        let dedicated_ip = self.dedicated_ip().map(|ip| ip.to_string()).unwrap_or_default();
+        // One view that differs is enough to be shown.
+        let other = self.seen.iter().map(IpAddr::to_string).find(|seen| *seen != dedicated_ip);
+        let first = self.seen.first().map(IpAddr::to_string).unwrap_or_default();
+        PersonResult {
+            client_address: self.source.to_string(),
+            server_saw: other.unwrap_or(first),
+            dedicated_ip,
+        }
+    }
+
+    /// Runs the client with this person's wallet and address.
+    fn run(&self, arguments: &[&str], input: &str) -> Result<Value> {
+        let source = self.source.to_string();
+        let mut all = vec!["--home", as_text(&self.home)?, "--source", &source, "--json"];
+        all.extend(arguments);
+        let output = run(&self.program, all, input).with_context(|| {
+            format!("person {}: cloakroom {}", self.number, arguments.join(" "))
+        })?;
+        Ok(serde_json::from_str(&output).unwrap_or(Value::Null))
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        if self.proxy.is_some() {
+            // A demo that failed half way leaves no tunnel behind.
+            let _ = self.disconnect();
+        }
+    }
+}
+
+impl Held {
+    /// From what the client printed, and its wallet.
+    fn read(leased: &Value, wallet: &Value) -> Result<Self> {
+        let minted = |name| text(wallet, &["dip", "leased", "minted", name]);
+        let token = text(wallet, &["dip", "leased", "drawn", "token"])?;
+        Ok(Self {
+            dedicated_ip: text(leased, &["dedicated_ip"])?.parse()?,
+            lease: hex::decode(text(leased, &["lease"])?)?,
+            srt: text(wallet, &["srt", "srt"])?.to_owned(),
+            token: URL_SAFE_NO_PAD.decode(token)?,
+            device_key: STANDARD.decode(text(leased, &["device_key"])?)?,
+            dat: minted("dat")?.to_owned(),
+            drt: minted("drt")?.to_owned(),
+        })
+    }
+}
+
+/// Lets every person take a step, all at once.
+pub(crate) fn together(
+    people: &mut [Person],
+    step: impl Fn(&mut Person) -> Result<()> + Sync,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let step = &step;
+        let taking: Vec<_> =
+            people.iter_mut().map(|person| scope.spawn(move || step(person))).collect();
+        taking
+            .into_iter()
+            .try_for_each(|taken| taken.join().unwrap_or_else(|_| anyhow::bail!("a step panicked")))
+    })
+}
+
+/// Everything that the people know, for the audit to look for elsewhere.
+pub(crate) fn known(people: &[Person], town: &Town) -> Result<Vec<Known>> {
+    let blinded = blinded_tokens(&Recording::load(&town.issuer_recording())?);
+    let mut known = Vec::new();
+    for person in people {
+        let held = person.held.as_ref().context("nothing is assigned")?;
+        let number = person.number;
+        let subscription = hex::decode(&person.subscription)?;
+        let mut new = |fact, value: Vec<u8>| known.push(Known::new(fact, number, value));
+        new(Fact::Account, person.account.clone().into_bytes());
+        new(Fact::Subscription, subscription);
+        new(Fact::Srt, held.srt.clone().into_bytes());
+        new(Fact::Token, held.token.clone());
+        new(Fact::Lease, held.lease.clone());
+        new(Fact::DeviceKey, held.device_key.clone());
+        new(Fact::Dat, held.dat.clone().into_bytes());
+        new(Fact::Drt, held.drt.clone().into_bytes());
+        for (_, blinded) in blinded.iter().filter(|(srt, _)| *srt == held.srt) {
+            new(Fact::BlindedToken, blinded.clone());
+        }
+        known.push(Known::address(Fact::ClientAddress, number, person.source));
+        known.push(Known::address(Fact::DedicatedIp, number, held.dedicated_ip));
+    }
+    Ok(known)
+}
+
+/// Who sent which blinded message, by SRT, from what the blind token service received. The client makes a
+/// blinded message, sends it and forgets it.
+fn blinded_tokens(recording: &Recording) -> Vec<(String, Vec<u8>)> {
+    let received = recording.conversations.values().map(|conversation| &conversation.received);
+    received.filter_map(|bytes| blinded_token(bytes)).collect()
+}
+
+/// The SRT and the blinded message of a token request (RFC 9578 section 6.1: type, one byte of the key's id, 256 bytes).
+fn blinded_token(request: &[u8]) -> Option<(String, Vec<u8>)> {
+    let end = request.windows(4).position(|end| end == b"\r\n\r\n")?;
+    let (head, body) = request.split_at_checked(end + 4)?;
+    let head = std::str::from_utf8(head).ok()?;
+    let srt = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let bearer = name.eq_ignore_ascii_case("authorization").then(|| value.trim())?;
+        bearer.strip_prefix("Bearer ")
+    })?;
+    let (_, blinded) = body.split_at_checked(3)?;
+    (blinded.len() == 256).then(|| (srt.to_owned(), blinded.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blinded_message_is_found_with_its_sender() {
+        let mut request =
+            b"POST /token-request HTTP/1.1\r\nAuthorization: Bearer a.b.c\r\n\r\n\x00\x02\x07"
+                .to_vec();
+        request.extend([9; 256]);
+        assert_eq!(blinded_token(&request), Some(("a.b.c".to_owned(), vec![9; 256])));
+        assert_eq!(blinded_token(&request[..300]), None);
+    }
+}

@@ -1,0 +1,526 @@
+//! Every service of a provider, each in a process of its own with its own directory, keys and log.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aws_lc_rs::digest::{SHA384, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::process::{Process, run};
+use super::web::WebServer;
+use super::{Binaries, Person, http};
+use crate::knowledge::{Evidence, Party};
+
+/// How long a service may take to come up.
+const START: Duration = Duration::from_secs(30);
+/// The issuer's name and the origin that tokens are for.
+const ISSUER_NAME: &str = "issuer.demo.cloakroom.example";
+const ORIGIN: &str = "dip.demo.cloakroom.example";
+/// The pool: 254 addresses of the loopback network.
+pub(crate) const POOL: &str = "127.77.0.0/24";
+/// The pool's region.
+pub(crate) const REGION: &str = "demo";
+/// How many weekly and daily keys the demo's trees commit to.
+const WEEKS: &str = "3";
+const DAYS: &str = "3";
+
+/// Where a town is, and how.
+pub struct Zone {
+    /// The directory that everything is under.
+    pub root: PathBuf,
+    /// Which ports its services take.
+    pub ports: Ports,
+    /// Whether the services are the audit's, with taps.
+    pub tapped: bool,
+}
+
+/// Which ports services take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Any that are free.
+    Free,
+    /// The defaults.
+    Default,
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "free" => Ok(Self::Free),
+            "default" => Ok(Self::Default),
+            _ => Err("free or default".to_owned()),
+        }
+    }
+}
+
+/// Where each service listens.
+struct Addresses {
+    accounts: SocketAddr,
+    issuer: SocketAddr,
+    parent: SocketAddr,
+    dip: SocketAddr,
+    gateway: SocketAddr,
+    tunnel: SocketAddr,
+}
+
+/// The services of one provider.
+pub struct Town {
+    binaries: Binaries,
+    zone: Zone,
+    addresses: Addresses,
+    web: WebServer,
+    running: BTreeMap<&'static str, Process>,
+}
+
+impl Town {
+    /// Makes keys, pool and configuration; nothing runs yet.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn found(binaries: &Binaries, zone: Zone) -> Result<Self> {
+        for party in ["accounts", "issuer", "nsm", "parent", "dip", "gateway"] {
+            std::fs::create_dir_all(zone.root.join(party).join("state"))?;
+        }
+        let town = Self {
+            binaries: binaries.clone(),
+            addresses: Addresses::choose(zone.ports)?,
+            zone,
+            web: WebServer::start()?,
+            running: BTreeMap::new(),
+        };
+        let keygen = |purpose, count| {
+            let arguments =
+                ["keygen", "--purpose", purpose, "--first-epoch", "now", "--count", count];
+            town.ask("issuer", &arguments)
+        };
+        keygen("dedicated-ip", WEEKS)?;
+        keygen("access", DAYS)?;
+        town.write("srt-keys.json", &town.ask("accounts", &["keys", "--json"])?)?;
+        town.write("epoch-keys.json", &town.ask("issuer", &["keys", "export", "--json"])?)?;
+        Ok(town)
+    }
+
+    /// Starts everything and waits until it is up.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn open(mut self) -> Result<Self> {
+        let trees: Vec<Value> = self.ask_json("issuer", &["trees", "--json"])?;
+        let tree = trees.iter().find(|tree| tree.get("purpose") == Some(&json!("dedicated-ip")));
+        let boot = json!({
+            "srt_keys": self.ask_json::<Value>("accounts", &["keys", "--json"])?,
+            "issuance_keys": self.ask_json::<Value>("issuer", &["receipt-keys", "--json"])?,
+            "order_keys": self.ask_json::<Value>("dip", &["order-keys", "--json"])?,
+            "issuer_name": ISSUER_NAME,
+            "origin": ORIGIN,
+            "tree": tree.context("the issuer has no tree for dedicated IPs")?,
+        })
+        .to_string();
+        self.write("boot.json", &boot)?;
+        self.start_module()?;
+        self.sign_provider(&trees, &boot)?;
+        self.fill_pool()?;
+        for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
+            self.start(service)?;
+        }
+        for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
+            self.wait_for(service)?;
+        }
+        Ok(self)
+    }
+
+    /// Tells everything to stop, and waits: services drain.
+    ///
+    /// # Errors
+    /// When one doesn't stop.
+    pub fn close(&mut self) -> Result<()> {
+        let running = std::mem::take(&mut self.running);
+        // The enclave goes last: whoever needs it drains first.
+        let (module, services): (Vec<_>, Vec<_>) =
+            running.into_iter().partition(|(name, _)| *name == "nsm");
+        services.iter().for_each(|(_, process)| process.terminate());
+        for (_, process) in services {
+            process.wait()?;
+        }
+        for (_, process) in module {
+            process.terminate();
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything at once, as a crash would.
+    ///
+    /// # Errors
+    /// When a process can't be killed.
+    pub fn crash(&mut self) -> Result<()> {
+        std::mem::take(&mut self.running).into_values().try_for_each(Process::kill)
+    }
+
+    /// What the services show to whoever asks: their metrics.
+    ///
+    /// # Errors
+    /// When one doesn't answer.
+    pub fn shown(&self) -> Result<Vec<(Party, Vec<u8>)>> {
+        let parties = PARTIES.iter().filter(|(_, service)| *service != "nsm");
+        let metrics = |(party, service): &(Party, &'static str)| {
+            Ok((*party, http::get(self.addresses.of(service)?, "/metrics")?.1))
+        };
+        parties.map(metrics).collect()
+    }
+
+    /// Everything that the parties of a run left behind.
+    #[must_use]
+    pub fn evidence(&self, people: &[Person], shown: Vec<(Party, Vec<u8>)>) -> Vec<Evidence> {
+        let mut all = Vec::new();
+        for (party, service) in PARTIES {
+            let home = self.zone.root.join(service);
+            let recorded = ["recording", "enclave-recording"].map(|name| home.join(name));
+            let logs = ["log", "errors"].map(|name| home.join(name));
+            all.push(Evidence {
+                recordings: recorded.into_iter().filter(|path| path.exists()).collect(),
+                state: vec![home.join("state")],
+                logs: logs.into_iter().filter(|path| path.exists()).collect(),
+                ..Evidence::of(party)
+            });
+        }
+        for (party, metrics) in shown {
+            all.push(Evidence { extras: vec![("metrics".into(), metrics)], ..Evidence::of(party) });
+        }
+        for person in people {
+            let state = vec![person.home().to_owned()];
+            all.push(Evidence { state, ..Evidence::of(Party::Client) });
+        }
+        all
+    }
+
+    /// What a thief takes of some services: state and logs, without what only the audit has. Each under a name that is the
+    /// same in every run.
+    #[must_use]
+    pub fn side(&self, services: &[&'static str]) -> Vec<(String, PathBuf)> {
+        let all = services.iter().flat_map(|service| {
+            ["state", "log", "errors"]
+                .map(|part| (format!("{service}/{part}"), self.zone.root.join(service).join(part)))
+        });
+        all.filter(|(_, path)| path.exists()).collect()
+    }
+
+    /// The programs that it runs.
+    #[must_use]
+    pub const fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// Where the web server is that tells everybody their own address.
+    #[must_use]
+    pub const fn web_address(&self) -> SocketAddr {
+        self.web.address()
+    }
+
+    /// A service's base URL.
+    ///
+    /// # Errors
+    /// For a name that is no service's.
+    pub fn url(&self, service: &str) -> Result<String> {
+        Ok(format!("http://{}", self.addresses.of(service)?))
+    }
+
+    /// A service's directory: `state`, `log`, `errors`, and what a tapped one records.
+    #[must_use]
+    pub fn home(&self, service: &str) -> PathBuf {
+        self.zone.root.join(service)
+    }
+
+    /// What runs, and its process id.
+    pub fn processes(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.running.iter().map(|(name, process)| (*name, process.id()))
+    }
+
+    /// Ends one service at once, as a crash would.
+    ///
+    /// # Errors
+    /// When it doesn't run, or can't be killed.
+    pub fn kill(&mut self, service: &str) -> Result<()> {
+        self.running.remove(service).context("a service that isn't running")?.kill()
+    }
+
+    /// Starts one service again, with all that it left, and waits until it is up. (A tapped one can't be: its
+    /// recording is begun once.)
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub fn restart(&mut self, service: &'static str) -> Result<()> {
+        if service == "nsm" {
+            // A socket that a crash left says nothing of who listens now.
+            std::fs::remove_file(self.socket())?;
+            return self.start_module();
+        }
+        self.start(service)?;
+        self.wait_for(service)
+    }
+
+    /// Where people's wallets go.
+    pub(crate) fn homes(&self) -> PathBuf {
+        self.zone.root.join("people")
+    }
+
+    /// The file that clients take in.
+    #[must_use]
+    pub fn provider(&self) -> PathBuf {
+        self.zone.root.join("provider.json")
+    }
+
+    /// The recording of what the blind token service received.
+    pub(crate) fn issuer_recording(&self) -> PathBuf {
+        self.zone.root.join("issuer/recording")
+    }
+
+    /// Makes an account with a subscription: its number and the subscription's id.
+    ///
+    /// # Errors
+    /// When accounts doesn't make one.
+    pub fn make_account(&self) -> Result<(String, String)> {
+        let url = self.url("accounts")?;
+        let made: Value = self.ask_json(
+            "accounts",
+            &[
+                "account",
+                "create",
+                "--entitlement",
+                "vpn.dip",
+                "--entitlement",
+                "vpn.access",
+                "--url",
+                &url,
+                "--json",
+            ],
+        )?;
+        let text = |name| super::process::text(&made, &[name]).map(str::to_owned);
+        Ok((text("account")?, text("subscription")?))
+    }
+
+    /// Runs a service's program for one command, and gives what it prints.
+    ///
+    /// # Errors
+    /// When it fails; what it says.
+    pub fn ask(&self, service: &str, arguments: &[&str]) -> Result<String> {
+        let state = self.state(service);
+        let mut all = vec!["--state", as_text(&state)?];
+        all.extend(arguments);
+        run(&self.binaries.service(service, false), all, "")
+    }
+
+    fn ask_json<T: serde::de::DeserializeOwned>(
+        &self,
+        service: &str,
+        arguments: &[&str],
+    ) -> Result<T> {
+        serde_json::from_str(&self.ask(service, arguments)?)
+            .with_context(|| format!("{service} {}", arguments.join(" ")))
+    }
+
+    fn state(&self, service: &str) -> PathBuf {
+        self.zone.root.join(service).join("state")
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.zone.root.join(name), text)?)
+    }
+
+    fn path(&self, name: &str) -> Result<String> {
+        Ok(as_text(&self.zone.root.join(name))?.to_owned())
+    }
+
+    /// Starts the security module, which measures and starts the enclave.
+    fn start_module(&mut self) -> Result<()> {
+        let home = self.zone.root.join("nsm");
+        let mut command = Command::new(self.binaries.service("nsm", false));
+        command.arg("--enclave").arg(self.binaries.service("enclave", self.zone.tapped));
+        command.arg("--listen").arg(self.socket()).arg("--state").arg(home.join("state"));
+        // The enclave inherits the variable; the module itself has no tap.
+        let recording = self.zone.tapped.then(|| home.join("enclave-recording"));
+        let mut module =
+            Process::start("nsm", &mut command, home.join("errors"), recording.as_deref())?;
+        let (root, socket) = (home.join("state/root.der"), self.socket());
+        module.wait_until(START, || root.exists() && socket.exists())?;
+        self.running.insert("nsm", module);
+        Ok(())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.zone.root.join("enclave.sock")
+    }
+
+    /// Writes and signs `provider.json`. PCR0 is computed here from the enclave's file, not taken from the module.
+    fn sign_provider(&self, trees: &[Value], boot: &str) -> Result<()> {
+        let root = std::fs::read(self.zone.root.join("nsm/state/root.der"))?;
+        let enclave = std::fs::read(self.binaries.service("enclave", self.zone.tapped))?;
+        let measured = [&[0; 48][..], digest(&SHA384, &enclave).as_ref()].concat();
+        let Addresses { accounts, issuer, parent, dip, .. } = &self.addresses;
+        let draft = json!({
+            "name": "Cloakroom demo",
+            "urls": {
+                "accounts": format!("http://{accounts}"),
+                "blind_token_service": format!("http://{issuer}"),
+                "enclave": format!("http://{parent}"),
+                "dip_service": format!("http://{dip}"),
+            },
+            "issuer_name": ISSUER_NAME,
+            "origin": ORIGIN,
+            "trees": trees,
+            "enclave": {
+                "root": STANDARD.encode(root),
+                "pcrs": {"0": hex::encode(digest(&SHA384, &measured))},
+                "boot_configuration": boot,
+            },
+            "identity_endpoints": [accounts.to_string(), issuer.to_string()],
+        });
+        self.write("provider-draft.json", &draft.to_string())?;
+        let (draft, key, out) = (
+            self.path("provider-draft.json")?,
+            self.path("provider.key")?,
+            self.path("provider.json")?,
+        );
+        run(
+            &self.binaries.client(),
+            ["provider", "sign", "--draft", &draft, "--key", &key, "--out", &out],
+            "",
+        )?;
+        Ok(())
+    }
+
+    fn fill_pool(&self) -> Result<()> {
+        let key = self.ask("gateway", &["public-key"])?;
+        let url = format!("http://{}", self.addresses.gateway);
+        let endpoint = self.addresses.tunnel.to_string();
+        let (keys, provider) = (self.path("epoch-keys.json")?, self.path("provider.json")?);
+        self.ask("dip", &["keys", "import", &keys, "--provider", &provider])?;
+        self.ask(
+            "dip",
+            &[
+                "gateway",
+                "add",
+                "--id",
+                "demo",
+                "--url",
+                &url,
+                "--public-key",
+                key.trim(),
+                "--endpoint",
+                &endpoint,
+            ],
+        )?;
+        self.ask(
+            "dip",
+            &["pool", "import", "--cidr", POOL, "--region", REGION, "--gateway", "demo"],
+        )?;
+        Ok(())
+    }
+
+    /// Starts one service; its directory, and so everything that it has, is as it left it.
+    pub(crate) fn start(&mut self, service: &'static str) -> Result<()> {
+        let home = self.zone.root.join(service);
+        let parent = format!("http://{}", self.addresses.parent);
+        let mut command = Command::new(self.binaries.service(service, self.zone.tapped));
+        command.arg("--state").arg(home.join("state")).arg("serve");
+        command.arg("--listen").arg(self.addresses.of(service)?.to_string());
+        command.arg("--log").arg(home.join("log"));
+        match service {
+            "parent" => {
+                command.arg("--enclave").arg(self.socket());
+                command.arg("--boot-configuration").arg(self.path("boot.json")?);
+            }
+            "issuer" => {
+                command.args(["--issuer-name", ISSUER_NAME, "--srt-keys"]);
+                command.arg(self.path("srt-keys.json")?);
+            }
+            "dip" => {
+                command.arg("--provider").arg(self.provider()).args(["--enclave", &parent]);
+            }
+            "gateway" => {
+                command.arg("--provider").arg(self.provider()).args(["--enclave", &parent]);
+                command.args(["--serve", POOL, "--local", "--tunnel-listen"]);
+                command.arg(self.addresses.tunnel.to_string());
+            }
+            _ => {}
+        }
+        let recording = self.zone.tapped.then(|| home.join("recording"));
+        let errors = home.join("errors");
+        let process = Process::start(service, &mut command, errors, recording.as_deref())?;
+        self.running.insert(service, process);
+        Ok(())
+    }
+
+    /// Waits until a service says that it is healthy.
+    pub(crate) fn wait_for(&mut self, service: &'static str) -> Result<()> {
+        let address = self.addresses.of(service)?;
+        let process = self.running.get_mut(service).context("a service that isn't running")?;
+        let healthy = || http::get(address, "/health").is_ok_and(|(status, _)| status == 200);
+        process.wait_until(START, healthy)
+    }
+}
+
+/// Which service's directory belongs to which party. The security module stands for the enclave's hardware.
+const PARTIES: [(Party, &str); 6] = [
+    (Party::Accounts, "accounts"),
+    (Party::BlindTokenService, "issuer"),
+    (Party::DipService, "dip"),
+    (Party::EnclaveParent, "parent"),
+    (Party::Enclave, "nsm"),
+    (Party::Gateway, "gateway"),
+];
+
+impl Addresses {
+    fn choose(ports: Ports) -> Result<Self> {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if ports == Ports::Default {
+            return Ok(Self {
+                accounts: local(3004),
+                issuer: local(3001),
+                parent: local(3002),
+                dip: local(3003),
+                gateway: local(3006),
+                tunnel: local(51820),
+            });
+        }
+        // All are held at once, so that they differ; then they are let go for the services to take.
+        let held = (0..5).map(|_| TcpListener::bind(local(0))).collect::<Result<Vec<_>, _>>()?;
+        let found = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let [accounts, issuer, parent, dip, gateway] = found.as_slice() else {
+            anyhow::bail!("five ports are needed");
+        };
+        Ok(Self {
+            accounts: *accounts,
+            issuer: *issuer,
+            parent: *parent,
+            dip: *dip,
+            gateway: *gateway,
+            tunnel: UdpSocket::bind(local(0))?.local_addr()?,
+        })
+    }
+
+    fn of(&self, service: &str) -> Result<SocketAddr> {
+        Ok(match service {
+            "accounts" => self.accounts,
+            "issuer" => self.issuer,
+            "parent" => self.parent,
+            "dip" => self.dip,
+            "gateway" => self.gateway,
+            other => anyhow::bail!("{other} has no HTTP address"),
+        })
+    }
+}
+
+/// A path as text, as a command line takes it.
+pub(crate) fn as_text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not text", path.display()))
+}

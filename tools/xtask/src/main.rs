@@ -1,0 +1,51 @@
+//! The chores of the workshop: `cargo xtask CHORE`.
+//!
+//! Exit status: 0 done, 1 the check failed, 2 it couldn't be tried.
+
+mod audit;
+mod layers;
+mod programs;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of the workshop")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check who depends on whom against layers.toml
+    Layers(layers::Arguments),
+    /// Find out who learned what in a real run, and whether both sides' disks can be paired
+    Audit(audit::Arguments),
+    /// Build every program and run every test
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::Layers(arguments) => layers::run(&arguments),
+        Chore::Audit(arguments) => audit::run(&arguments),
+        Chore::Test(arguments) => test::run(&arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One line to stderr. If even that fails, the exit status says enough.
+fn complain(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,21 @@
+//! Building every program of the workspace.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Runs cargo with these arguments; it shows its own progress.
+pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(arguments).status().context("cargo can't be started")?;
+    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
+    Ok(())
+}
+
+/// Builds every program and says in which directory they are.
+pub(crate) fn build() -> Result<PathBuf> {
+    cargo(&["build", "--release", "--locked", "--workspace", "--bins"])?;
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
+    Ok(metadata.target_directory.join("release").into_std_path_buf())
+}
