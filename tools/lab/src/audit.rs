@@ -2,6 +2,7 @@
 //! sides' disks can pair them, and whether what people run is free of taps.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
@@ -80,6 +81,7 @@ pub fn audit(options: &AuditOptions<'_>) -> Result<AuditResult> {
         users: options.users,
         ports: Ports::Free,
         progress: options.progress,
+        interrupted: &AtomicBool::new(false),
     })?;
     checked.cells = demo.cells();
     violations.extend(demo.violations().iter().cloned());

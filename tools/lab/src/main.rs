@@ -3,10 +3,13 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lab::{Binaries, DemoOptions, Ports};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Runs every service on this machine.
 #[derive(Parser)]
@@ -47,7 +50,18 @@ fn main() -> ExitCode {
 /// Runs the demo; whether nothing was amiss.
 fn demo(users: usize, ports: Ports, json: bool) -> Result<bool> {
     let binaries = Binaries::beside_this()?;
-    let result = lab::demo(&DemoOptions { binaries: &binaries, users, ports, progress: &note })?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    let options = DemoOptions {
+        binaries: &binaries,
+        users,
+        ports,
+        progress: &note,
+        interrupted: &interrupted,
+    };
+    let result = lab::demo(&options)?;
     let text = if json { serde_json::to_string(&result)? } else { result.table() };
     writeln!(std::io::stdout(), "{text}")?;
     Ok(result.violations().is_empty())

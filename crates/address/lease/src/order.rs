@@ -27,6 +27,8 @@ pub struct Order {
     pub region: Region,
     /// The token that was presented for it.
     pub token: SpendHash,
+    /// Whether the lease, which a token may be presented for again, was frozen since: then a sealed notice comes back instead of tokens.
+    pub frozen: bool,
 }
 
 impl Claims for Order {

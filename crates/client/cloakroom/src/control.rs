@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
@@ -87,6 +87,18 @@ pub(crate) fn ask(home: &Path, request: Request) -> Result<Option<Status>, Failu
 pub(crate) fn tell_if_running(home: &Path, request: Request) -> Result<(), Failure> {
     if ask(home, request)?.is_some() {
         note("The open tunnel goes on with the new token.");
+    }
+    Ok(())
+}
+
+/// Waits until the tunnel's process has closed everything.
+pub(crate) fn wait_until_closed(home: &Path) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    while socket(home).exists() {
+        if Instant::now() > deadline {
+            return Err(Failure::failed(&anyhow::anyhow!("the tunnel's process doesn't end")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ impl Session {
             Vec::new(),
         )?;
         let response = self.send(SERVICE, request).await?;
-        let minted: MintedSrt = service::parse(&response)
+        let minted: MintedSrt = http_client::parse(&response)
             .map_err(|error| Error::Service { service: SERVICE, error })?;
         Ok(HeldSrt { srt: minted.srt, ends: minted.ends })
     }

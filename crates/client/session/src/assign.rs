@@ -7,11 +7,11 @@ use dip_api::{Assign, Assigned, Refresh, Refreshed, Regions};
 use encoding::Base64Url;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http_client::ClientError;
 use lease::Region;
 use privacy_pass::TokenHeader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use service::ClientError;
 use wallet::{Dip, Leased};
 
 use crate::session::{request, rng, up_to};
@@ -153,14 +153,14 @@ impl Session {
         headers: &[(http::HeaderName, &str)],
         body: &impl Serialize,
     ) -> Result<A, Error> {
-        let body =
-            service::to_json(body).map_err(|error| Error::Service { service: SERVICE, error })?;
+        let body = http_client::to_json(body)
+            .map_err(|error| Error::Service { service: SERVICE, error })?;
         let mut headers = headers.to_vec();
         headers.push((CONTENT_TYPE, "application/json"));
         let request =
             request(SERVICE, &provider.urls.dip_service, Method::POST, path, &headers, body)?;
         let response = self.send(SERVICE, request).await?;
-        service::parse(&response).map_err(|error| Error::Service { service: SERVICE, error })
+        http_client::parse(&response).map_err(|error| Error::Service { service: SERVICE, error })
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use gateway_api::{AddPeer, Peer};
 use http::Method;
 use http::header::CONTENT_TYPE;
+use http_client::{ClientConfig, HttpClient};
 use jws::Compact;
 use lease::TunnelEnd;
 use peer_key::PeerSecret;
-use service::{ClientConfig, HttpClient};
 use tunnel::{Client, ClientHandle};
 use zeroize::Zeroizing;
 
@@ -70,10 +70,10 @@ impl TunnelPlan {
             Method::POST,
             gateway_api::PEERS,
             &[(CONTENT_TYPE, "application/json")],
-            service::to_json(&body).map_err(failed)?,
+            http_client::to_json(&body).map_err(failed)?,
         )?;
         let response = http.send(request).await.map_err(failed)?;
-        service::parse(&response).map_err(failed)
+        http_client::parse(&response).map_err(failed)
     }
 
     /// Presents the access token and opens the tunnel, with a proxy on `proxy_listen`.

@@ -2,10 +2,10 @@
 
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http_client::ClientError;
 use issuer_api::{ISSUANCE_RECEIPT, PublishedKey};
 use jws::Compact;
 use privacy_pass::{MEDIA_TYPE_REQUEST, MEDIA_TYPE_RESPONSE, TokenResponse};
-use service::ClientError;
 use wallet::{Dip, Drawing};
 use zeroize::Zeroizing;
 
@@ -37,6 +37,8 @@ impl Session {
     /// Fetches the key, checks it, makes a seed and keeps both.
     async fn begin_draw(&mut self) -> Result<(), Error> {
         let provider = self.provider()?;
+        // Without a subscription nothing is begun.
+        self.srt().await?;
         self.narrator().step("Fetching this week's key of the blind token service");
         let path = format!("{}?purpose=dedicated-ip", issuer_api::PUBLIC_KEY);
         let key: PublishedKey =

@@ -17,9 +17,16 @@ impl Session {
         let path = format!("/attestation?nonce={}", hex::encode(nonce));
         let served: Served = self.get(SERVICE, &provider.urls.enclave, &path).await?;
         let (attested, report) = served.verify(&provider.enclave, &nonce, self.now())?;
-        let names: Vec<String> = report.checks.iter().map(|check| check.name.to_string()).collect();
-        self.narrator().checked(&format!("The attestation document: {}.", names.join(", ")));
-        self.narrator().checked(
+        let narrator = self.narrator();
+        narrator.checked(&format!(
+            "Its document is signed under the pinned root, fresh, and made for our nonce ({} checks).",
+            report.checks.len()
+        ));
+        for (index, pcr) in provider.enclave.pcrs() {
+            let start: String = hex::encode(pcr).chars().take(16).collect();
+            narrator.checked(&format!("It runs the pinned code: PCR{index} is {start}..."));
+        }
+        narrator.checked(
             "Configuration and minting key are the ones that were measured, and the pinned ones.",
         );
         Ok(attested)

@@ -1,7 +1,7 @@
 //! What can go wrong, and what to do about it.
 
 use attested::{AttestationError, ProviderError};
-use service::ClientError;
+use http_client::ClientError;
 use tunnel::TunnelError;
 use wallet::{AnswerError, DrawError, WalletError};
 

@@ -8,9 +8,9 @@ use attested::Provider;
 use bytes::Bytes;
 use coarse::{Clock, SystemRng, UnixTime, system_rng};
 use http::{Request, Response};
+use http_client::{BaseUrl, ClientConfig, ClientError, HttpClient};
 use rand_core::CryptoRng;
 use serde::de::DeserializeOwned;
-use service::{BaseUrl, ClientConfig, ClientError, HttpClient};
 use wallet::{Wallet, WalletFile};
 
 use crate::{Error, Narrator};
@@ -84,7 +84,7 @@ impl Session {
         let base = url(service, base)?;
         let response = self.http.get(&base, path).await;
         response
-            .and_then(|response| service::parse(&response))
+            .and_then(|response| http_client::parse(&response))
             .map_err(|error| Error::Service { service, error })
     }
 
@@ -98,7 +98,7 @@ impl Session {
         if response.status().is_success() {
             return Ok(response);
         }
-        let problem = service::ReceivedProblem::from_response(&response);
+        let problem = http_client::ReceivedProblem::from_response(&response);
         Err(Error::Service { service, error: ClientError::Problem(problem) })
     }
 }

@@ -32,8 +32,7 @@ pub fn run(observer: impl minting::Observer + 'static) -> ExitCode {
         Ok(listener) => listener,
         Err(error) => return fail(&format!("cannot listen on {}: {error}", path.display())),
     };
-    serve(&listener, &Arc::new(Enclave::new(StreamModule::new(stream), observer)));
-    ExitCode::SUCCESS
+    serve(&listener, &Arc::new(Enclave::new(StreamModule::new(stream), observer)))
 }
 
 fn listen_argument() -> Option<PathBuf> {
@@ -44,12 +43,14 @@ fn listen_argument() -> Option<PathBuf> {
     }
 }
 
-/// No core file, no tracer, no life without the process that measured and started it.
+/// No core file, no tracer, no file or socket for other users, no life without the process that measured and
+/// started it.
 fn lock_down() -> std::io::Result<()> {
     use rustix::process::{
         DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior,
         set_parent_process_death_signal, setrlimit,
     };
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_parent_process_death_signal(Some(Signal::TERM))?;

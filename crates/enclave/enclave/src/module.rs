@@ -75,7 +75,7 @@ impl SecurityModule for StreamModule {
     }
 
     fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, ModuleError> {
-        match self.ask(&Request::Wrap { secret: secret.to_vec() })? {
+        match self.ask(&Request::Wrap { secret: Zeroizing::new(secret.to_vec()) })? {
             Answer::Wrapped(wrapped) => Ok(wrapped),
             _ => Err(ModuleError),
         }
@@ -83,7 +83,7 @@ impl SecurityModule for StreamModule {
 
     fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, ModuleError> {
         match self.ask(&Request::Unwrap { wrapped: wrapped.to_vec() })? {
-            Answer::Secret(secret) => Ok(Zeroizing::new(secret)),
+            Answer::Secret(secret) => Ok(secret),
             _ => Err(ModuleError),
         }
     }

@@ -20,8 +20,10 @@ use crate::clock::ModuleClock;
 
 /// Streams that are served at once; one more is closed.
 const MAX_STREAMS: usize = 32;
-/// How long a parent may stand in the middle of a frame.
+/// How long a parent may keep silent in the middle of a frame.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long nothing is accepted after it failed.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The longest nonce that the module signs (the AWS specification's 512 bytes).
 const MAX_NONCE: usize = 512;
 
@@ -39,23 +41,42 @@ struct Booted<O> {
     mint: Mint<O>,
 }
 
-/// Serves every stream that comes, each in a thread of its own, until the listener fails.
-pub fn serve<M, O>(listener: &UnixListener, enclave: &Arc<Enclave<M, O>>)
+/// Serves every stream that comes, each in a thread of its own, for ever.
+pub fn serve<M, O>(listener: &UnixListener, enclave: &Arc<Enclave<M, O>>) -> !
 where
     M: SecurityModule + 'static,
     O: Observer + 'static,
 {
     let streams = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming().flatten() {
-        if streams.fetch_add(1, Ordering::SeqCst) >= MAX_STREAMS {
-            streams.fetch_sub(1, Ordering::SeqCst);
+    loop {
+        let Ok((stream, _)) = listener.accept() else {
+            // Out of descriptors, most likely: others must end first.
+            thread::sleep(PAUSE);
             continue;
-        }
-        let (enclave, open) = (Arc::clone(enclave), Arc::clone(&streams));
-        thread::spawn(move || {
+        };
+        let Some(slot) = Slot::take(&streams) else { continue };
+        let enclave = Arc::clone(enclave);
+        // Without a thread for it the stream is closed.
+        let _ = thread::Builder::new().spawn(move || {
             enclave.answer_all(stream);
-            open.fetch_sub(1, Ordering::SeqCst);
+            drop(slot);
         });
+    }
+}
+
+/// One of the [`MAX_STREAMS`]; given back when dropped, also by a thread that panics.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(streams: &Arc<AtomicUsize>) -> Option<Self> {
+        let slot = Self(Arc::clone(streams));
+        (streams.fetch_add(1, Ordering::SeqCst) < MAX_STREAMS).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use coarse::UnixTime;
+use epoch_keys::Purpose;
 use jws::KeySet;
 use lease::{ExtensionOrder, Order};
 use privacy_pass::{PendingToken, TokenSeed};
 use receipt::{ENCLAVE_AUDIENCE, IssuanceReceipt, Srt, SubscriptionId, SubscriptionVersion};
 use wire::BootConfiguration;
 
-use crate::origin::is_token_of;
 use crate::{AssignRequest, Drt, RefreshRequest, Refusal};
 
 /// A subscription whose right to a dedicated IP was shown.
@@ -37,7 +37,8 @@ pub(crate) fn assignment(
     }
 
     let key = request.key.verify(&boot.tree).map_err(|_| Refusal::Key)?;
-    if receipt.key != *key.key_id() || !key.purpose().spendable(key.epoch(), now) {
+    let fits = key.purpose() == Purpose::DedicatedIp && receipt.key == *key.key_id();
+    if !fits || !key.purpose().spendable(key.epoch(), now) {
         return Err(Refusal::Key);
     }
 
@@ -52,11 +53,14 @@ pub(crate) fn assignment(
 
     privacy_pass::verify_token(key.public_key(), &challenge, &request.token)
         .map_err(|_| Refusal::Token)?;
-    if !is_token_of(&seed, &made, key.public_key(), &challenge, &request.token) {
+    if !made.leads_to(&request.token) {
         return Err(Refusal::Seed);
     }
     if request.token.spend_hash() != order.token {
         return Err(Refusal::Token);
+    }
+    if order.frozen {
+        return Err(Refusal::Frozen);
     }
     Ok(entitled)
 }

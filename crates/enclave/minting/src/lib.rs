@@ -9,7 +9,6 @@ mod decide;
 mod drt;
 mod message;
 mod mint;
-mod origin;
 
 pub use drt::Drt;
 pub use message::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};

@@ -44,7 +44,7 @@ impl DevelopmentModule {
             Request::Attest { public_key, user_data, nonce } => {
                 self.attest(public_key, user_data, nonce).map(Answer::Document)
             }
-            Request::Wrap { secret } => self.wrap(&Zeroizing::new(secret)).map(Answer::Wrapped),
+            Request::Wrap { secret } => self.wrap(&secret).map(Answer::Wrapped),
             Request::Unwrap { wrapped } => self.unwrap(&wrapped).map(Answer::Secret),
         }
     }
@@ -96,13 +96,13 @@ impl DevelopmentModule {
         Some([&nonce[..], &text, tag.as_ref()].concat())
     }
 
-    fn unwrap(&self, wrapped: &[u8]) -> Option<Vec<u8>> {
+    fn unwrap(&self, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = wrapped.split_first_chunk::<NONCE_LEN>()?;
         let mut text = Zeroizing::new(ciphertext.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let secret =
             self.wrapping_key()?.open_in_place(nonce, Aad::from(self.pcr0), &mut text).ok()?;
-        Some(secret.to_vec())
+        Some(Zeroizing::new(secret.to_vec()))
     }
 
     /// A key that depends on the measurement, as a key policy on AWS makes it.
@@ -126,7 +126,10 @@ mod tests {
     fn a_wrapped_key_comes_back_to_the_same_program_only() {
         let directory = tempfile::tempdir().unwrap();
         let wrapped = module(directory.path(), [1; 48]).wrap(b"secret").unwrap();
-        assert_eq!(module(directory.path(), [1; 48]).unwrap(&wrapped).unwrap(), b"secret");
+        assert_eq!(
+            module(directory.path(), [1; 48]).unwrap(&wrapped).unwrap().as_slice(),
+            b"secret"
+        );
         assert!(module(directory.path(), [2; 48]).unwrap(&wrapped).is_none());
         let elsewhere = tempfile::tempdir().unwrap();
         assert!(module(elsewhere.path(), [1; 48]).unwrap(&wrapped).is_none());

@@ -1,6 +1,7 @@
 //! The stream to the enclave.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use record::{Connection, Opened, Tap};
@@ -9,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 use wire::frame::{Message, body_length};
-use wire::parent::{Answer, Request};
+use wire::parent::{Answer, Failure, Request};
 
 /// Streams that are open at once; more requests wait.
 const STREAMS: usize = 8;
@@ -32,6 +33,7 @@ pub struct Link<T: Tap> {
     socket: PathBuf,
     idle: Mutex<Vec<Tapped<T>>>,
     slots: Semaphore,
+    boot: OnceLock<Request>,
     tap: T,
 }
 
@@ -48,23 +50,43 @@ impl<T: Tap> Link<T> {
             socket: socket.to_owned(),
             idle: Mutex::new(Vec::new()),
             slots: Semaphore::new(STREAMS),
+            boot: OnceLock::new(),
             tap,
         }
     }
 
-    /// Asks and waits for the answer. Every request may be repeated, so one whose idle stream turns out to
-    /// be dead (an enclave that was restarted) is asked again on a fresh one.
+    /// The boot by which an enclave that was restarted is to be booted again. The first one stays.
+    pub fn boot_again_with(&self, boot: Request) {
+        let _ = self.boot.set(boot);
+    }
+
+    /// Asks and waits for the answer; boots the enclave again if it says that it isn't.
     ///
     /// # Errors
     /// [`LinkError`].
     pub async fn ask(&self, request: &Request) -> Result<Answer, LinkError> {
+        let answer = self.ask_once(request).await?;
+        if answer == Answer::Failed(Failure::NotBooted)
+            && let Some(boot) = self.boot.get()
+            && matches!(self.ask_once(boot).await?, Answer::Booted { .. })
+        {
+            tracing::warn!("the enclave was restarted and is booted again");
+            return self.ask_once(request).await;
+        }
+        Ok(answer)
+    }
+
+    /// Every request may be repeated, so one whose idle stream turns out to
+    /// be dead (an enclave that was restarted) is asked again on a fresh one. An enclave that is slow isn't asked twice.
+    async fn ask_once(&self, request: &Request) -> Result<Answer, LinkError> {
         let frame = request.encode().map_err(|_| LinkError::TooLong)?;
         let _slot = self.slots.acquire().await.map_err(|_| LinkError::Unreachable)?;
         let reused = self.idle.lock().await.pop();
-        if let Some(stream) = reused
-            && let Ok(answer) = self.exchange(stream, &frame).await
-        {
-            return Ok(answer);
+        if let Some(stream) = reused {
+            match self.exchange(stream, &frame).await {
+                Err(LinkError::Unreachable) => {}
+                answered => return answered,
+            }
         }
         let stream = UnixStream::connect(&self.socket).await.map_err(|_| LinkError::Unreachable)?;
         let tap = self.tap.connected(Opened::ByUs, None);

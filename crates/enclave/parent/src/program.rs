@@ -70,8 +70,8 @@ async fn boot<T: Tap>(link: &Link<T>, configuration: Vec<u8>, kept: &Path) -> an
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).context("cannot read the wrapped minting key"),
     };
-    let fresh = wrapped_key.is_empty();
-    let request = Request::Boot { configuration, wrapped_key };
+    let request =
+        Request::Boot { configuration: configuration.clone(), wrapped_key: wrapped_key.clone() };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     let answer = loop {
         match link.ask(&request).await {
@@ -83,10 +83,16 @@ async fn boot<T: Tap>(link: &Link<T>, configuration: Vec<u8>, kept: &Path) -> an
         }
     };
     match answer {
-        Answer::Booted { wrapped_key } => {
-            if fresh {
-                store::write_secret_file(kept, &wrapped_key)?;
+        Answer::Booted { wrapped_key: present } => {
+            if wrapped_key.is_empty() {
+                store::write_secret_file(kept, &present)?;
+            } else if wrapped_key != present {
+                bail!(
+                    "the enclave runs with another minting key than the one kept in {}: restart the enclave",
+                    kept.display()
+                );
             }
+            link.boot_again_with(Request::Boot { configuration, wrapped_key: present });
             tracing::info!("the enclave is booted");
             Ok(())
         }

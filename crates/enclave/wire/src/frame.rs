@@ -6,9 +6,12 @@
 //! ```
 //!
 //! Each kind has a fixed number of fields; anything that is left over is refused. A request is answered by
-//! one frame; requests on one stream are answered in turn.
+//! one frame; requests on one stream are answered in turn. Frames may hold secrets (a minting key on its way to be
+//! wrapped), so the buffers they are written from and read into are wiped.
 
 use std::io::{self, Read, Write};
+
+use zeroize::Zeroizing;
 
 /// The longest frame, without its length.
 pub const LONGEST: usize = 64 * 1024;
@@ -73,7 +76,7 @@ pub trait Message: Sized {
     /// # Errors
     /// The stream's, or `InvalidData` for a message that is too long.
     fn write_to(&self, stream: &mut impl Write) -> io::Result<()> {
-        stream.write_all(&self.encode().map_err(invalid)?)?;
+        stream.write_all(&Zeroizing::new(self.encode().map_err(invalid)?))?;
         stream.flush()
     }
 
@@ -98,7 +101,7 @@ pub trait Message: Sized {
         let mut rest = [0; 3];
         stream.read_exact(&mut rest)?;
         let ([a], [b, c, d]) = (first, rest);
-        let mut body = vec![0; body_length([a, b, c, d]).map_err(invalid)?];
+        let mut body = Zeroizing::new(vec![0; body_length([a, b, c, d]).map_err(invalid)?]);
         stream.read_exact(&mut body)?;
         Self::decode(&body).map_err(invalid)
     }

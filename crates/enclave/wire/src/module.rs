@@ -1,6 +1,8 @@
 //! What the enclave asks its security module, and the answers: a stream that the process which started it
 //! hands it. On Nitro the module is the hypervisor's and these messages aren't used.
 
+use zeroize::Zeroizing;
+
 use crate::frame::Message;
 
 /// What the enclave asks.
@@ -18,7 +20,7 @@ pub enum Request {
     /// Wrap a secret so that only the same measured program gets it back.
     Wrap {
         /// The secret.
-        secret: Vec<u8>,
+        secret: Zeroizing<Vec<u8>>,
     },
     /// Unwrap what was wrapped before.
     Unwrap {
@@ -35,7 +37,7 @@ pub enum Answer {
     /// The wrapped secret.
     Wrapped(Vec<u8>),
     /// The secret.
-    Secret(Vec<u8>),
+    Secret(Zeroizing<Vec<u8>>),
     /// The module can't, or won't.
     Refused,
 }
@@ -59,7 +61,7 @@ impl Message for Request {
                 user_data: fields.next()?,
                 nonce: fields.next()?,
             },
-            2 => Self::Wrap { secret: fields.next()? },
+            2 => Self::Wrap { secret: Zeroizing::new(fields.next()?) },
             3 => Self::Unwrap { wrapped: fields.next()? },
             _ => return None,
         };
@@ -82,7 +84,7 @@ impl Message for Answer {
         let answer = match kind {
             129 => Self::Document(fields.next()?),
             130 => Self::Wrapped(fields.next()?),
-            131 => Self::Secret(fields.next()?),
+            131 => Self::Secret(Zeroizing::new(fields.next()?)),
             192 => Self::Refused,
             _ => return None,
         };

@@ -114,17 +114,24 @@ impl Srt {
         now.plus(MAX_LIFE).hour()
     }
 
-    /// Checks a receipt for the reader `audience`.
+    /// Checks a receipt for the reader `audience`. One without an end, or with one further off than [`MAX_LIFE`], is none: what a
+    /// refunded subscription can still do rests on that.
     ///
     /// # Errors
-    /// As [`jws::verify`].
+    /// As [`jws::verify`]; [`jws::Error::Claims`] for a life that is too long.
     pub fn verify(
         token: &str,
         keys: &KeySet,
         audience: &str,
         now: UnixTime,
     ) -> Result<Self, jws::Error> {
-        jws::verify(token, keys, Expect { issuer: ACCOUNTS, audience }, now)
+        let expect = Expect { issuer: ACCOUNTS, audience };
+        let (srt, end): (Self, _) = jws::verify_with_end(token, keys, expect, now)?;
+        let latest = now.plus(MAX_LIFE).plus(jws::CLOCK_SKEW);
+        match end {
+            Some(end) if end.start() <= latest => Ok(srt),
+            _ => Err(jws::Error::Claims),
+        }
     }
 }
 
@@ -167,5 +174,24 @@ mod tests {
         assert_eq!(refused("gateway", now), jws::Error::Audience);
         let later = now.plus(MAX_LIFE).plus(jws::CLOCK_SKEW);
         assert_eq!(refused(ISSUER_AUDIENCE, later), jws::Error::Expired);
+    }
+
+    #[test]
+    fn a_receipt_with_too_long_a_life_is_none() {
+        let key = SigningKey::from_seed(&Secret::new([1; 32])).unwrap();
+        let keys = KeySet::from(key.verifying_key());
+        let now = UnixTime::from_seconds(1_800_000_000);
+        let srt = Srt {
+            subscription: SubscriptionId::from_bytes([1; 16]),
+            entitlements: Entitlements::default(),
+        };
+        let ending = |end| {
+            let token = jws::sign(&key, ACCOUNTS, &[ISSUER_AUDIENCE], end, &srt).unwrap();
+            Srt::verify(token.as_str(), &keys, ISSUER_AUDIENCE, now).err()
+        };
+        assert_eq!(ending(Some(Srt::end(now))), None);
+        let later = Hour::new(Srt::end(now).number() + 2);
+        assert_eq!(ending(Some(later)), Some(jws::Error::Claims));
+        assert_eq!(ending(None), Some(jws::Error::Claims));
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::Problem;
-use crate::problem::PROBLEM_JSON;
+use http_client::PROBLEM_JSON;
 
 /// What a request may cost.
 #[derive(Clone, Copy, Debug)]

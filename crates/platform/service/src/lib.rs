@@ -4,28 +4,27 @@
 //! - [`run_program`] is the shell of each program: its runtime and its exit status.
 //! - [`Problem`] is what every failure looks like from outside (RFC 9457).
 //! - [`Json`] reads and writes bodies without echoing them.
-//! - [`HttpClient`] asks other services; [`BaseUrl`] says where they are.
+//! - [`HttpClient`] asks other services; [`BaseUrl`] says where they are (the crate `http-client`).
 //! - [`operator_only`] guards an operator's routes; [`browser_readable`] opens routes to web pages.
 //!
 //! What a request says is nobody's business but its handler's: the log gets method, route pattern and
 //! status, and no handler is told the peer's network address.
 
-mod base_url;
-mod client;
 mod edge;
 mod json;
 mod operator;
 mod problem;
 mod program;
 mod server;
-mod stream;
 
-pub use base_url::{BadBaseUrl, BaseUrl};
-pub use client::{ClientConfig, ClientError, HttpClient, parse, to_json};
+pub use http_client::{
+    BadBaseUrl, BaseUrl, ClientConfig, ClientError, HttpClient, ReceivedProblem, parse, to_json,
+};
+
 pub use edge::browser_readable;
 pub use json::Json;
 pub use operator::{OperatorSecret, WeakSecret, operator_only};
-pub use problem::{Problem, ReceivedProblem};
+pub use problem::Problem;
 pub use program::{CouldNotTry, run_program};
 pub use record::Tap;
 pub use server::{ServeConfig, ServeError, Server};

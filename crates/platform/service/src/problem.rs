@@ -5,13 +5,8 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
-
-/// Where the types of problems are named; a slug follows.
-const TYPES: &str = "https://cloakroom.example/problems/";
-
-/// The media type of a problem document.
-pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+use http_client::{PROBLEM_JSON, PROBLEM_TYPES};
+use serde::Serialize;
 
 /// A failure as the asking side gets to see it. Slug and title are fixed texts; the detail may say what
 /// was wrong with the request, and neither repeats it nor tells internals.
@@ -109,7 +104,7 @@ struct Document<'a> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = Document {
-            r#type: format!("{TYPES}{}", self.slug),
+            r#type: format!("{PROBLEM_TYPES}{}", self.slug),
             title: self.title,
             status: self.status.as_u16(),
             detail: self.detail.as_deref(),
@@ -124,64 +119,10 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A problem document that another service answered.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ReceivedProblem {
-    /// Names the kind of problem.
-    #[serde(rename = "type", default)]
-    pub kind: String,
-    /// The kind in words.
-    #[serde(default)]
-    pub title: String,
-    /// The HTTP status: of the answer itself, whatever the document says.
-    #[serde(default)]
-    pub status: u16,
-    /// What was wrong in this case.
-    #[serde(default)]
-    pub detail: Option<String>,
-    /// Seconds after which to try again, from the answer's `Retry-After`.
-    #[serde(skip)]
-    pub retry_after: Option<u32>,
-}
-
-impl ReceivedProblem {
-    /// Reads a failed answer; one without a problem document becomes a problem with an empty type.
-    #[must_use]
-    pub fn from_response(response: &http::Response<bytes::Bytes>) -> Self {
-        let header = |name| response.headers().get(name)?.to_str().ok();
-        let document = header(CONTENT_TYPE)
-            .filter(|kind| kind.starts_with(PROBLEM_JSON))
-            .and_then(|_| serde_json::from_slice(response.body()).ok());
-        let retry_after = header(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
-        let unknown = Self {
-            kind: String::new(),
-            title: "The other side failed without saying why".to_owned(),
-            status: 0,
-            detail: None,
-            retry_after: None,
-        };
-        Self { status: response.status().as_u16(), retry_after, ..document.unwrap_or(unknown) }
-    }
-
-    /// The last part of a type that this project defines; empty for other types.
-    #[must_use]
-    pub fn slug(&self) -> &str {
-        self.kind.strip_prefix(TYPES).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Display for ReceivedProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.title, self.status)?;
-        match &self.detail {
-            Some(detail) => write!(f, ": {detail}"),
-            None => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http_client::ReceivedProblem;
+
     use super::*;
 
     async fn received(problem: Problem) -> (HeaderMap, ReceivedProblem) {

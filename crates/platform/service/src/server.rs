@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::edge::{Limits, edge};
-use crate::stream::Stream;
+use http_client::Stream;
 
 /// How a service listens and what a peer may cost it.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use rsa_raw::Modulus;
+use subtle::ConstantTimeEq as _;
 
 use crate::pss;
 
@@ -77,6 +78,22 @@ impl PublicKey {
             _ => VerifyError::Invalid,
         })?;
         if pss::verify(message, salt_length, &encoded) { Ok(()) } else { Err(VerifyError::Invalid) }
+    }
+
+    /// Verifies that a signature is the one over `message` with this very salt: there is exactly one. An ordinary verifier
+    /// can't tell signatures of one message with different salts apart as to where they came from.
+    pub fn verify_with_salt(
+        &self,
+        message: &[u8],
+        salt: &[u8],
+        signature: &[u8],
+    ) -> Result<(), VerifyError> {
+        let opened = self.0.pow(signature, EXPONENT).map_err(|error| match error {
+            rsa_raw::Error::Library => VerifyError::Library,
+            _ => VerifyError::Invalid,
+        })?;
+        let encoded = pss::encode(message, salt, self.length()).ok_or(VerifyError::Invalid)?;
+        if opened.ct_eq(&encoded).into() { Ok(()) } else { Err(VerifyError::Invalid) }
     }
 
     pub(crate) fn modulus(&self) -> &Modulus {

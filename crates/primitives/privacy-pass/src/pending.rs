@@ -59,6 +59,7 @@ impl TokenSeed {
 pub struct PendingToken {
     key: PublicKey,
     input: TokenInput,
+    salt: Zeroizing<[u8; SALT_LENGTH]>,
     unblinder: Unblinder,
     request: TokenRequest,
 }
@@ -127,6 +128,18 @@ impl PendingToken {
         Ok(Token::new(self.input, authenticator))
     }
 
+    /// Whether `token` is the one that this request leads to: same nonce, challenge and key, and a signature that opens to the
+    /// encoding with this salt. The nonce alone doesn't say so: ten requests could carry one nonce and ten salts, and give
+    /// ten tokens that all look like this one's.
+    #[must_use]
+    pub fn leads_to(&self, token: &Token) -> bool {
+        let input = self.input.encode();
+        *token.nonce() == *self.input.nonce()
+            && *token.challenge_digest() == *self.input.challenge_digest()
+            && *token.key_id() == *self.input.key_id()
+            && self.key.verify_with_salt(&input, &*self.salt, token.authenticator()).is_ok()
+    }
+
     fn blinded(
         key: &PublicKey,
         input: TokenInput,
@@ -136,7 +149,7 @@ impl PendingToken {
         let (message, unblinder) = blind(key, &input.encode(), salt, factor)?;
         let message = message.as_bytes().try_into().map_err(|_| PendingError::KeySize)?;
         let request = TokenRequest::new(input.key_id().truncated(), message);
-        Ok(Self { key: key.clone(), input, unblinder, request })
+        Ok(Self { key: key.clone(), input, salt: Zeroizing::new(*salt), unblinder, request })
     }
 }
 

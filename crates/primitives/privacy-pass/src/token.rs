@@ -132,6 +132,12 @@ impl Token {
         bytes
     }
 
+    /// The signature, 256 bytes.
+    #[must_use]
+    pub const fn authenticator(&self) -> &[u8; AUTHENTICATOR_LENGTH] {
+        &self.authenticator
+    }
+
     /// What marks this token as spent: SHA-256 of its 354 bytes.
     #[must_use]
     pub fn spend_hash(&self) -> SpendHash {

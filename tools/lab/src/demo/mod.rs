@@ -14,9 +14,10 @@ pub use people::Person;
 pub use result::{DemoResult, PersonResult, Step};
 pub use town::{Ports, Town, Zone};
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::knowledge::audit;
 
@@ -30,6 +31,8 @@ pub struct DemoOptions<'a> {
     pub ports: Ports,
     /// Hears progress, a line at a time.
     pub progress: &'a dyn Fn(&str),
+    /// Whether the demo was told to stop: it does before the next step, and cleans up.
+    pub interrupted: &'a AtomicBool,
 }
 
 /// Runs the demo in a temporary directory, which is gone afterwards.
@@ -40,7 +43,7 @@ pub struct DemoOptions<'a> {
 pub fn demo(options: &DemoOptions<'_>) -> Result<DemoResult> {
     let binaries = options.binaries;
     let room = tempfile::Builder::new().prefix("cloakroom-demo-").tempdir()?;
-    let mut steps = Steps { progress: options.progress, done: Vec::new() };
+    let mut steps = Steps::new(options);
 
     let zone = Zone { root: room.path().to_owned(), ports: options.ports, tapped: true };
     let town = steps.take("keys, pool and configuration", || Town::found(binaries, zone))?;
@@ -61,16 +64,21 @@ pub fn demo(options: &DemoOptions<'_>) -> Result<DemoResult> {
 
 /// Times each step and tells of it.
 struct Steps<'a> {
-    progress: &'a dyn Fn(&str),
+    options: &'a DemoOptions<'a>,
     done: Vec<Step>,
 }
 
-impl Steps<'_> {
+impl<'a> Steps<'a> {
+    const fn new(options: &'a DemoOptions<'a>) -> Self {
+        Self { options, done: Vec::new() }
+    }
+
     fn take<T>(&mut self, name: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        ensure!(!self.options.interrupted.load(Ordering::SeqCst), "interrupted");
         let begun = Instant::now();
         let value = step()?;
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (self.progress)(&format!("{milliseconds:>7} ms  {name}"));
+        (self.options.progress)(&format!("{milliseconds:>7} ms  {name}"));
         self.done.push(Step { name: name.to_owned(), milliseconds });
         Ok(value)
     }

@@ -20,7 +20,7 @@ use wire::envelope::ASSIGN_SIZE;
 use super::{App, Dip, problems, sized};
 use crate::enclave::{Enclave, MintFor};
 use crate::gate::{Admitted, Refused};
-use crate::store::{DipStore, Reservation, Wish};
+use crate::store::{DipStore, Held, Reservation, Wish};
 
 /// [`dip_api::Assign`] as it may come: a missing sealed request has a problem of its own.
 #[derive(Deserialize)]
@@ -75,7 +75,8 @@ pub(super) async fn assign<S: DipStore, E: Enclave>(
     };
 
     let (lease, token) = (held.lease, admitted.token);
-    let order = Order { lease, ip: held.address, region: held.region, token };
+    let Held { address: ip, region, frozen, gateway, .. } = held;
+    let order = Order { lease, ip, region, token, frozen };
     let order = order.sign(&dip.order_key).map_err(problems::signing)?;
     let mint = dip.enclave.attestor().mint(MintFor::Assignment, order, sealed);
     let minted = mint.await.map_err(problems::mint)?;
@@ -92,5 +93,5 @@ pub(super) async fn assign<S: DipStore, E: Enclave>(
         }
     }
     dip.count("assign", minted.grant.is_some());
-    Ok(Json(Assigned { lease, sealed: minted.sealed, gateway: held.gateway }))
+    Ok(Json(Assigned { lease, sealed: minted.sealed, gateway }))
 }

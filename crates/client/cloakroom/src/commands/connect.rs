@@ -95,8 +95,12 @@ fn in_background(global: &Global, options: &Connect) -> Result<(), Failure> {
 }
 
 pub(crate) fn disconnect(global: &Global) -> Result<(), Failure> {
-    match control::ask(&home(global)?, Request::Disconnect)? {
-        Some(_) => note("The tunnel is closed."),
+    let home = home(global)?;
+    match control::ask(&home, Request::Disconnect)? {
+        Some(_) => {
+            control::wait_until_closed(&home)?;
+            note("The tunnel is closed.");
+        }
         None => note("There was no tunnel."),
     }
     if global.json { json(&Status::CLOSED) } else { Ok(()) }

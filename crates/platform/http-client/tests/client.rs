@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
+use http_client::{BaseUrl, ClientConfig, ClientError, HttpClient, parse};
 use record::{Opened, Recorder, Recording};
-use service::{BaseUrl, ClientConfig, ClientError, HttpClient, parse};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// `C` hears each chunk that is read; a write that makes no progress for `patience` fails.
-pub(crate) struct Stream<C> {
+pub struct Stream<C> {
     tcp: TcpStream,
     tap: C,
     patience: Duration,
@@ -20,7 +20,8 @@ pub(crate) struct Stream<C> {
 }
 
 impl<C: Connection> Stream<C> {
-    pub(crate) fn new(tcp: TcpStream, tap: C, patience: Duration) -> Self {
+    /// Wraps a connected stream.
+    pub fn new(tcp: TcpStream, tap: C, patience: Duration) -> Self {
         Self { tcp, tap, patience, stalled: None }
     }
 

@@ -1,0 +1,37 @@
+//! The enclave's time is its module's.
+
+use std::time::Duration;
+
+use minting::Refusal;
+use receipt::Srt;
+
+use crate::fixture::{Module, NOW, boot, enclave, refresh, refusal, sealing_key, wrapped};
+
+#[test]
+fn what_has_expired_is_the_modules_to_say() {
+    let end = Srt::end(NOW).start().plus(jws::CLOCK_SKEW);
+    for (now, expected) in
+        [(NOW, None), (end.minus(Duration::from_secs(30)), None), (end, Some(Refusal::SrtExpired))]
+    {
+        let module = Module::new(1);
+        module.set(now);
+        let enclave = enclave(&module);
+        enclave.answer(boot(wrapped(1))).unwrap();
+        let (request, key) = refresh(&sealing_key(&enclave));
+        assert_eq!(refusal(&enclave.answer(request), &key), expected);
+    }
+}
+
+#[test]
+fn the_module_is_not_asked_for_the_time_at_every_request() {
+    let module = Module::new(1);
+    let enclave = enclave(&module);
+    enclave.answer(boot(wrapped(1))).unwrap();
+    let to = sealing_key(&enclave);
+    let before = module.asked();
+    for _ in 0..3 {
+        let (request, key) = refresh(&to);
+        assert_eq!(refusal(&enclave.answer(request), &key), None);
+    }
+    assert_eq!(module.asked(), before + 1);
+}

@@ -1,0 +1,10 @@
+//! The parent between HTTP and an enclave that the tests play.
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod link;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod routes;

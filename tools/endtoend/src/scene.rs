@@ -1,0 +1,92 @@
+//! A provider that is up: every service a process, on free ports, in a directory of its own.
+
+use std::ops::{Deref, DerefMut};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, anyhow};
+use lab::{Binaries, Ports, Town, Zone};
+use tempfile::TempDir;
+
+/// The programs of the build that this test belongs to.
+///
+/// # Errors
+/// When they aren't built.
+pub fn binaries() -> Result<Binaries> {
+    // target/PROFILE/deps/TEST
+    let test = std::env::current_exe()?;
+    let directory = test.parent().and_then(|deps| deps.parent());
+    Binaries::in_directory(directory.context("the test has no directory")?).context(
+        "run `cargo xtask test`, which builds the programs first, or \
+         `cargo build --release --workspace --bins` and then `cargo test --release -p endtoend`",
+    )
+}
+
+/// A provider of a test's own: its processes and its directory go with it.
+pub struct Scene {
+    // Dropped in this order.
+    town: Town,
+    room: TempDir,
+}
+
+impl Scene {
+    /// Founds and opens a provider with the released programs, which may be killed and started again.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn open() -> Result<Self> {
+        Self::with(&binaries()?, false)
+    }
+
+    /// The same with these programs; tapped ones record what they receive.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn with(binaries: &Binaries, tapped: bool) -> Result<Self> {
+        let room = tempfile::Builder::new().prefix("cloakroom-endtoend-").tempdir()?;
+        let zone = Zone { root: room.path().to_owned(), ports: Ports::Free, tapped };
+        Ok(Self { town: Town::found(binaries, zone)?.open()?, room })
+    }
+}
+
+impl Deref for Scene {
+    type Target = Town;
+
+    fn deref(&self) -> &Town {
+        &self.town
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Town {
+        &mut self.town
+    }
+}
+
+/// The one provider that all tests of a test program share; its services record what they receive. Nobody may
+/// kill anything of it.
+///
+/// # Errors
+/// When it doesn't come up.
+pub fn shared() -> Result<&'static Town> {
+    static SHARED: OnceLock<Result<(Scene, Child), String>> = OnceLock::new();
+    let opened = SHARED.get_or_init(|| {
+        let open = || {
+            let scene = Scene::with(&binaries()?, true)?;
+            let sweeper = sweep_up_after(&scene)?;
+            Ok((scene, sweeper))
+        };
+        open().map_err(|error: anyhow::Error| format!("{error:#}"))
+    });
+    opened.as_ref().map(|(scene, _)| &scene.town).map_err(|error| anyhow!("{error}"))
+}
+
+/// What is shared is never dropped. So a shell waits for the end of this process, however that comes, ends the
+/// services and removes their directory: its standard input is a pipe from here.
+fn sweep_up_after(scene: &Scene) -> Result<Child> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat >/dev/null; kill -9 \"$@\"; rm -rf \"$0\""]);
+    shell.arg(scene.room.path()).args(scene.town.processes().map(|(_, id)| id.to_string()));
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().context("no shell to sweep up")
+}
