@@ -19,6 +19,42 @@ fn failed(ran: &Ran, status: i32, words: &str) {
     assert_eq!(ran.out, "");
 }
 
+/// Computed by `(head -c 48 /dev/zero; printf abc | openssl dgst -sha384 -binary) | openssl dgst -sha384`.
+const MEASURED: &str = "93732e3733514a841c982cfa75ea76ab55fe011acb9cd980\
+    ef4523913c65be1b0998e04d77f8c174f81a82151619ca40";
+
+#[test]
+fn a_program_is_measured_as_the_module_does() -> Result<()> {
+    let room = tempfile::tempdir()?;
+    let file = room.path().join("program");
+    std::fs::write(&file, "abc")?;
+    let path = file.to_str().context("a path that is not text")?;
+    let measured = cloakroom(&["attestation", "measure", path], "")?;
+    assert_eq!(measured.status, 0);
+    assert_eq!(measured.out.trim(), MEASURED);
+    assert_eq!(cloakroom(&["attestation", "measure", "/nowhere"], "")?.status, 2);
+    Ok(())
+}
+
+/// Support resets a subscription: the old lease can't be refreshed with a newer receipt, the program says what to
+/// do, and doing it gives another address.
+#[test]
+fn after_a_reset_a_wallet_starts_over() -> Result<()> {
+    let town = shared()?;
+    let user = User::logged_in(town)?;
+    let first = user.assign()?.json()?;
+    let url = town.url("accounts")?;
+    town.ask("accounts", &["subscription", "reset", &user.subscription, "--url", &url])?;
+    user.log_in()?.json()?;
+    failed(&user.run(&["dip", "refresh"])?, 1, "cloakroom dip forget --yes");
+    failed(&user.run(&["dip", "forget"])?, 2, "--yes");
+    assert_eq!(user.run(&["dip", "forget", "--yes"])?.json()?, json!({"state": "none"}));
+    let second = user.assign()?.json()?;
+    assert_eq!(second.get("state"), Some(&json!("leased")));
+    assert_ne!(first.get("dedicated_ip"), second.get("dedicated_ip"));
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_parsed_is_not_tried() -> Result<()> {
     for arguments in [

@@ -10,8 +10,11 @@ use crate::programs;
 /// What to test.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on to `cargo test`: a filter, or options after `--`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// Only this package's tests; may be given more than once
+    #[arg(short, long = "package", value_name = "NAME")]
+    packages: Vec<String>,
+    /// Passed on to the tests: a filter, or options of theirs
+    #[arg(last = true)]
     rest: Vec<String>,
 }
 
@@ -19,7 +22,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     programs::build()?;
     // In the release profile, like the programs that the end-to-end tests start: everything is compiled once.
-    let mut all = vec!["test", "--release", "--locked", "--workspace"];
+    let mut all = vec!["test", "--release", "--locked"];
+    if arguments.packages.is_empty() {
+        all.push("--workspace");
+    }
+    for package in &arguments.packages {
+        all.extend(["--package", package]);
+    }
+    all.push("--");
     all.extend(arguments.rest.iter().map(String::as_str));
     programs::cargo(&all)?;
     Ok(true)

@@ -1,4 +1,4 @@
-//! Which tokens are taken (DESIGN section 2): signed with an imported key of an epoch whose tokens may still be
+//! Which tokens are taken: signed with an imported key of an epoch whose tokens may still be
 //! spent, over that epoch's challenge.
 
 use std::collections::HashMap;

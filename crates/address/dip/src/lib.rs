@@ -1,4 +1,4 @@
-//! The DIP service: a pool of addresses, leased against tokens (DESIGN sections 2 and 4).
+//! The DIP service: a pool of addresses, leased against tokens.
 //!
 //! Whoever shows a `dedicated-ip` token gets an address of the pool, and nobody says who that is: the service
 //! sees tokens that nobody can link to a subscription, and sealed requests that only the enclave opens. It

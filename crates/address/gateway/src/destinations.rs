@@ -1,7 +1,7 @@
 //! Where no peer gets to: the provider's identity services.
 //!
-//! A login that comes from a dedicated address would tell accounts whose address it is (DESIGN section 1: the
-//! network address is a join key, too). So the exit refuses these destinations, in every mode.
+//! A login that comes from a dedicated address would tell accounts whose address it is: a network address joins
+//! the two sides as well as an id does. So the exit refuses these destinations, in every mode.
 
 use std::net::SocketAddr;
 

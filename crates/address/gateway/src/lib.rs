@@ -1,4 +1,4 @@
-//! The gateway: leased addresses to WireGuard peers (DESIGN sections 4 and 5).
+//! The gateway: leased addresses to WireGuard peers.
 //!
 //! A device shows its DAT and becomes a peer until the token ends; what it sends through its tunnel leaves
 //! from the address that the token names. The gateway knows addresses and devices, and no customer.

@@ -103,6 +103,12 @@ pub(crate) enum Dip {
     Status,
     /// Renew the tokens.
     Refresh,
+    /// Give up the token or address in this wallet: after a reset by support, to get a new one.
+    Forget {
+        /// Yes, give it up: it can't be had back.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Write a configuration file for any other WireGuard client. It holds this device's secret key.
     Export {
         /// Where to [default: standard output]; the file must not exist yet.
@@ -128,6 +134,11 @@ pub(crate) struct Connect {
 pub(crate) enum Attestation {
     /// Verify an AWS Nitro attestation document. Exit status: 0 it holds, 1 it is refused, 2 it couldn't be tried.
     Verify(Verify),
+    /// Print the PCR0 that the software security module measures for an enclave's program: SHA384(0^48 || SHA384(file)).
+    Measure {
+        /// The enclave's executable file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Args)]

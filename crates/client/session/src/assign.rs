@@ -9,17 +9,18 @@ use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_client::ClientError;
 use lease::Region;
+use minting::Refusal;
 use privacy_pass::TokenHeader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wallet::{Dip, Leased};
+use wallet::{AnswerError, Dip, Leased};
 
 use crate::session::{request, rng, up_to};
 use crate::{Error, Session};
 
 const SERVICE: &str = "DIP service";
-/// How often a request is sealed anew because the enclave has a new key by then.
-const RESEALS: u32 = 3;
+/// How often a request is sealed at most.
+const SEALS: u32 = 3;
 
 impl Session {
     /// Gets a dedicated IP in `region` (any that has a free address when `None`): draws a token, waits a random
@@ -37,12 +38,10 @@ impl Session {
             self.draw().await?;
             self.wait_before_assigning(most_wait).await;
             let region = self.region_or_any(region).await?;
-            let mut left = RESEALS;
+            let mut left = SEALS;
             while let Err(error) = self.assign_once(&region).await {
                 left -= 1;
-                if left == 0 || !is_key_changed(&error) {
-                    return Err(error);
-                }
+                self.mend(error, left).await?;
             }
         }
         self.leased()
@@ -57,6 +56,14 @@ impl Session {
             Dip::Leased(leased) => Ok(leased),
             _ => Err(Error::NoLease),
         }
+    }
+
+    /// Gives up the token or lease in this wallet.
+    ///
+    /// # Errors
+    /// [`Error::Wallet`].
+    pub fn forget(&mut self) -> Result<(), Error> {
+        Ok(self.file.change(|wallet| wallet.dip = Dip::Nothing)?)
     }
 
     async fn wait_before_assigning(&self, most: u32) {
@@ -115,14 +122,29 @@ impl Session {
     /// [`Error::NoLease`] and the step's [`Error`].
     pub async fn refresh(&mut self) -> Result<&Leased, Error> {
         self.leased()?;
-        let mut left = RESEALS;
+        let mut left = SEALS;
         while let Err(error) = self.refresh_once().await {
             left -= 1;
-            if left == 0 || !is_key_changed(&error) {
-                return Err(error);
-            }
+            self.mend(error, left).await?;
         }
         self.leased()
+    }
+
+    /// Makes it worth while to seal the request once more: the enclave has a new key, which will be fetched, or it wants a newer
+    /// subscription receipt than the one in the wallet (after a reset, say). Any other error stays one.
+    async fn mend(&mut self, error: Error, left: u32) -> Result<(), Error> {
+        match &error {
+            _ if left == 0 => Err(error),
+            Error::Service { error: ClientError::Problem(problem), .. }
+                if problem.slug() == "enclave-key-changed" =>
+            {
+                Ok(())
+            }
+            Error::Answer(AnswerError::Refused(Refusal::Srt | Refusal::SrtExpired)) => {
+                self.renew_srt().await.map(drop)
+            }
+            _ => Err(error),
+        }
     }
 
     async fn refresh_once(&mut self) -> Result<(), Error> {
@@ -162,10 +184,4 @@ impl Session {
         let response = self.send(SERVICE, request).await?;
         http_client::parse(&response).map_err(|error| Error::Service { service: SERVICE, error })
     }
-}
-
-/// Whether the enclave had a new key when the request arrived: attest again and seal anew.
-fn is_key_changed(error: &Error) -> bool {
-    matches!(error, Error::Service { error: ClientError::Problem(problem), .. }
-        if problem.slug() == "enclave-key-changed")
 }

@@ -15,6 +15,8 @@ use crate::{Error, Session};
 const SERVICE: &str = "blind token service";
 /// The service's word that it never signed for this epoch and never will: the draw may begin anew.
 const EPOCH_OVER: &str = "key-unknown";
+/// The subscription was reset since this wallet's subscription receipt was minted.
+const SUPERSEDED: &str = "subscription-version-superseded";
 
 impl Session {
     /// Makes sure that the wallet holds a token (or more than that).
@@ -28,6 +30,12 @@ impl Session {
             {
                 self.file.change(|wallet| wallet.dip = Dip::Nothing)?;
                 self.begin_draw().await?;
+                self.finish_draw().await
+            }
+            Err(Error::Service { error: ClientError::Problem(problem), .. })
+                if problem.slug() == SUPERSEDED =>
+            {
+                self.renew_srt().await?;
                 self.finish_draw().await
             }
             finished => finished,

@@ -2,6 +2,7 @@
 
 use attested::{AttestationError, ProviderError};
 use http_client::ClientError;
+use minting::Refusal;
 use tunnel::TunnelError;
 use wallet::{AnswerError, DrawError, WalletError};
 
@@ -74,6 +75,12 @@ pub enum Remedy {
     Stop,
 }
 
+/// After a reset: what the wallet holds is worth nothing any more.
+const START_OVER: Remedy = Remedy::Do(
+    "ask support for a reset; after it, give up what this wallet holds and assign anew: \
+     cloakroom dip forget --yes, cloakroom dip assign",
+);
+
 impl Error {
     /// What to do.
     #[must_use]
@@ -94,8 +101,12 @@ impl Error {
                     Remedy::Do("check the account number: cloakroom account login")
                 }
                 "enclave-key-changed" => Remedy::Repeat,
+                "lease-ended" | "lease-unknown" => START_OVER,
                 _ => Remedy::Stop,
             },
+            Self::Answer(AnswerError::Refused(
+                Refusal::Reset | Refusal::OtherSubscription | Refusal::DrtExpired,
+            )) => START_OVER,
             Self::Wallet(WalletError::Busy(_)) | Self::Tunnel(TunnelError::NoHandshake(_)) => {
                 Remedy::Repeat
             }

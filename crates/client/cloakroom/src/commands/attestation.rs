@@ -15,12 +15,29 @@ use crate::output::{Failure, json, line};
 const LONGEST: u64 = 1 << 20;
 
 pub(crate) fn run(global: &Global, command: Attestation) -> Result<(), Failure> {
-    let Attestation::Verify(options) = command;
+    match command {
+        Attestation::Verify(options) => verify(global, &options),
+        Attestation::Measure { file } => measure(global, &file),
+    }
+}
+
+fn measure(global: &Global, file: &Path) -> Result<(), Failure> {
+    let program = std::fs::read(file)
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let pcr0 = hex::encode(nitro::extended(&program));
+    if global.json {
+        return json(&serde_json::json!({ "pcr0": pcr0 }));
+    }
+    line(pcr0);
+    Ok(())
+}
+
+fn verify(global: &Global, options: &Verify) -> Result<(), Failure> {
     let document = read(&options.document)?;
     let root = nitro::root_from_pem_or_der(&read(&options.root)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", options.root.display())))?;
     let at = options.at.map_or_else(|| SystemClock.now(), UnixTime::from_seconds);
-    let report = nitro::examine(&document, &root, at, &expectations(&options)?);
+    let report = nitro::examine(&document, &root, at, &expectations(options)?);
     if global.json {
         json(&JsonReport::from(&report))?;
     } else {

@@ -35,6 +35,10 @@ pub(crate) async fn run(global: &Global, command: Dip) -> Result<(), Failure> {
             drop(session);
             control::tell_if_running(&home(global)?, control::Request::Reload)
         }
+        Dip::Forget { .. } => {
+            session.forget()?;
+            status(global, &session)
+        }
         Dip::Export { out } => export(&session, out.as_deref()).await,
     }
 }
