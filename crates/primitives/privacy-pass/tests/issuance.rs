@@ -71,6 +71,26 @@ fn each_error_has_its_name() {
     }
 }
 
+/// Ten requests could carry one nonce and ten salts. All ten tokens verify; a seed leads to one of them.
+#[test]
+fn a_request_leads_to_one_token() {
+    let signer = &SIGNERS[0];
+    let key = signer.public_key();
+    let made = |seed| PendingToken::new(key, &digest("a"), &TokenSeed::from_bytes(seed)).unwrap();
+    let pending = made([1; 32]);
+    assert!(pending.leads_to(&issue([1; 32])));
+    assert!(!pending.leads_to(&issue([2; 32])));
+
+    let factor = BlindingFactor::from_bytes(key, &[&[0; 255][..], &[3]].concat()).unwrap();
+    let twin = PendingToken::from_parts(key, &digest("a"), *pending.nonce(), &[7; 48], &factor);
+    let twin = twin.unwrap();
+    let answer = signer.sign_blinded(twin.request().blinded_message()).unwrap();
+    let token = twin.finalize(&TokenResponse::decode(&answer).unwrap()).unwrap();
+    assert_eq!(verify_token(key, &digest("a"), &token), Ok(()));
+    assert!(token.nonce() == pending.nonce() && twin.leads_to(&token));
+    assert!(!pending.leads_to(&token));
+}
+
 #[test]
 fn a_seed_gives_one_request_per_key_and_challenge() {
     let [first, second] = SIGNERS.each_ref().map(RawSigner::public_key);
