@@ -3,7 +3,7 @@
 //! A document is what an enclave shows to prove which code it runs: COSE_Sign1 (RFC 9052) around a CBOR map of
 //! measurements (PCRs), signed under a certificate chain that ends in a root which the reader pins.
 //!
-//! - [`verify`] gives services a verdict, [`examine`] gives people every check (and [`JsonReport`] its JSON).
+//! - [`verify()`] gives services a verdict, [`examine`] gives people every check (and [`JsonReport`] its JSON).
 //!   The time is a parameter: a genuine document is good for about three hours only.
 //! - `DevelopmentAuthority` (feature `development`) makes the same documents without the hardware, under a root that
 //!   says so; ask [`is_untrusted_development`].

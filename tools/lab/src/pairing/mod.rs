@@ -2,7 +2,7 @@
 //!
 //! Whoever came first to the identity side also came first, roughly, to the address side. So an order
 //! of arrival that can be read back on both sides pairs subscriptions with leases, whatever the rows
-//! say. [`observe`] reads every ordering of the persons that a side's files give away, [`guess`]
+//! say. [`observe()`] reads every ordering of the persons that a side's files give away, [`guess`]
 //! pairs the two sides by rank in every way, and a [`Tally`] of several runs says whether any way
 //! does better than chance.
 
