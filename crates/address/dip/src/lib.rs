@@ -16,6 +16,7 @@ mod gate;
 mod http;
 mod program;
 mod serve;
+mod state;
 pub mod store;
 
 pub use block::{Block, BlockError, addresses};

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use dip_api::GatewayInfo;
 use enclave_watch::load_provider;
 use epoch_keys::{PublishedKey, Purpose};
-use jws::{KeySet, SigningKey};
+use jws::KeySet;
 use lease::{ExitAddress, Region, TunnelEnd};
 use peer_key::PeerKey;
 use record::Tap;
@@ -20,6 +20,7 @@ use service::{BaseUrl, CouldNotTry};
 
 use crate::block::{Block, addresses};
 use crate::serve::{ServeArguments, serve};
+use crate::state::{open, order_key};
 use crate::store::{DipStore, GatewayName, SqliteStore};
 
 /// The DIP service: a pool of addresses, leased against tokens.
@@ -187,21 +188,6 @@ impl GatewayArguments {
         };
         (self.id, GatewayInfo { url: self.url.to_string(), tunnel })
     }
-}
-
-/// Opens the database in the state directory.
-pub(crate) fn open(state: &Path) -> anyhow::Result<SqliteStore> {
-    const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
-    store::private_directory(state).context(UNUSABLE)?;
-    SqliteStore::open(&state.join("dip.sqlite")).context(UNUSABLE)
-}
-
-/// The key that signs orders, made at first use.
-pub(crate) fn order_key(state: &Path) -> anyhow::Result<SigningKey> {
-    let keys = state.join("keys");
-    store::private_directory(&keys)?;
-    let seed = store::load_or_create(&keys.join("order.key"), &mut coarse::system_rng())?;
-    Ok(SigningKey::from_seed(&seed)?)
 }
 
 async fn import_keys(store: &SqliteStore, file: &Path, provider: &Provider) -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::enclave::ParentEnclave;
 use crate::gate::TokenGate;
 use crate::http::{Dip, router};
-use crate::program::{open, order_key};
+use crate::state::{open, order_key};
 use crate::store::DipStore;
 
 /// The largest request: a sealed one in base64url takes 8.3 KB.

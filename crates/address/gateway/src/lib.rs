@@ -15,6 +15,7 @@ pub mod grants;
 mod http;
 mod program;
 mod serve;
+mod state;
 
 pub use admission::{Gateway, Refused};
 pub use destinations::refused_destinations;

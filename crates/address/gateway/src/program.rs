@@ -1,17 +1,15 @@
 //! The command line.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use peer_key::PeerSecret;
 use record::Tap;
-use service::CouldNotTry;
 use tunnel::Observer;
 
 use crate::serve::{ServeArguments, serve};
+use crate::state::tunnel_key;
 
 /// The gateway: leased addresses to WireGuard peers.
 #[derive(Parser)]
@@ -56,13 +54,4 @@ async fn run(arguments: Arguments, tap: impl Tap, observer: impl Observer) -> an
             Ok(())
         }
     }
-}
-
-/// The gateway's WireGuard key, made at first use.
-pub(crate) fn tunnel_key(state: &Path) -> anyhow::Result<PeerSecret> {
-    const UNUSABLE: CouldNotTry = CouldNotTry("the WireGuard key can't be read");
-    let keys = state.join("keys");
-    store::private_directory(&keys).context(UNUSABLE)?;
-    let bytes = store::load_or_create(&keys.join("wireguard.key"), &mut coarse::system_rng());
-    Ok(PeerSecret::from_bytes(&bytes.context(UNUSABLE)?))
 }

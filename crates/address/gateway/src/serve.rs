@@ -24,7 +24,7 @@ use crate::admission::Gateway;
 use crate::destinations::refused_destinations;
 use crate::grants::{GrantStore, SqliteGrants};
 use crate::http::router;
-use crate::program::tunnel_key;
+use crate::state::tunnel_key;
 
 /// The gateway's address inside all tunnels, which is the peers' resolver too.
 const INNER_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use service::{BaseUrl, ClientConfig, ClientError, CouldNotTry, HttpClient};
 use zeroize::Zeroizing;
 
-use crate::program::print;
+use crate::print::print;
 
 /// How to reach the service.
 #[derive(Args)]

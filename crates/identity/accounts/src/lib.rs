@@ -7,6 +7,7 @@
 mod admin;
 mod hash;
 mod model;
+mod print;
 mod program;
 mod routes;
 mod sqlite;

@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,11 +10,11 @@ use clap::{Parser, Subcommand};
 use coarse::{SecretText, SystemClock};
 use jws::{KeySet, SigningKey};
 use record::Tap;
-use serde::Serialize;
 use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
 use telemetry::LogTarget;
 
 use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
+use crate::print::print;
 use crate::{Accounts, SqliteAccounts, router};
 
 /// The largest request: a list of entitlements, and room.
@@ -119,14 +118,4 @@ fn operator_token(state: &Path) -> anyhow::Result<OperatorSecret> {
     let mut text = std::fs::read_to_string(&path)?;
     text.truncate(text.trim_end().len());
     Ok(OperatorSecret::new(SecretText::new(text))?)
-}
-
-/// Prints `value` as JSON: on one line for scripts, else laid out for people.
-pub(crate) fn print(value: &impl Serialize, for_scripts: bool) -> anyhow::Result<()> {
-    let json = if for_scripts {
-        serde_json::to_string(value)?
-    } else {
-        serde_json::to_string_pretty(value)?
-    };
-    Ok(writeln!(std::io::stdout(), "{json}")?)
 }

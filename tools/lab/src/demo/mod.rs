@@ -4,6 +4,7 @@
 mod binaries;
 mod http;
 mod people;
+mod ports;
 mod process;
 mod result;
 mod town;
@@ -11,8 +12,9 @@ mod web;
 
 pub use binaries::Binaries;
 pub use people::Person;
+pub use ports::Ports;
 pub use result::{DemoResult, PersonResult, Step};
-pub use town::{Ports, Town, Zone};
+pub use town::{Town, Zone};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

@@ -1,10 +1,9 @@
 //! Every service of a provider, each in a process of its own with its own directory, keys and log.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::ports::{Addresses, Ports};
 use super::process::{Process, run};
 use super::web::WebServer;
 use super::{Binaries, Person, http};
@@ -39,37 +39,6 @@ pub struct Zone {
     pub ports: Ports,
     /// Whether the services are the audit's, with taps.
     pub tapped: bool,
-}
-
-/// Which ports services take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// Any that are free.
-    Free,
-    /// The defaults.
-    Default,
-}
-
-impl FromStr for Ports {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "free" => Ok(Self::Free),
-            "default" => Ok(Self::Default),
-            _ => Err("free or default".to_owned()),
-        }
-    }
-}
-
-/// Where each service listens.
-struct Addresses {
-    accounts: SocketAddr,
-    issuer: SocketAddr,
-    parent: SocketAddr,
-    dip: SocketAddr,
-    gateway: SocketAddr,
-    tunnel: SocketAddr,
 }
 
 /// The services of one provider.
@@ -478,47 +447,6 @@ const PARTIES: [(Party, &str); 6] = [
     (Party::Enclave, "nsm"),
     (Party::Gateway, "gateway"),
 ];
-
-impl Addresses {
-    fn choose(ports: Ports) -> Result<Self> {
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if ports == Ports::Default {
-            return Ok(Self {
-                accounts: local(3004),
-                issuer: local(3001),
-                parent: local(3002),
-                dip: local(3003),
-                gateway: local(3006),
-                tunnel: local(51820),
-            });
-        }
-        // All are held at once, so that they differ; then they are let go for the services to take.
-        let held = (0..5).map(|_| TcpListener::bind(local(0))).collect::<Result<Vec<_>, _>>()?;
-        let found = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        let [accounts, issuer, parent, dip, gateway] = found.as_slice() else {
-            anyhow::bail!("five ports are needed");
-        };
-        Ok(Self {
-            accounts: *accounts,
-            issuer: *issuer,
-            parent: *parent,
-            dip: *dip,
-            gateway: *gateway,
-            tunnel: UdpSocket::bind(local(0))?.local_addr()?,
-        })
-    }
-
-    fn of(&self, service: &str) -> Result<SocketAddr> {
-        Ok(match service {
-            "accounts" => self.accounts,
-            "issuer" => self.issuer,
-            "parent" => self.parent,
-            "dip" => self.dip,
-            "gateway" => self.gateway,
-            other => anyhow::bail!("{other} has no HTTP address"),
-        })
-    }
-}
 
 /// A path as text, as a command line takes it.
 pub(crate) fn as_text(path: &Path) -> Result<&str> {
