@@ -13,7 +13,8 @@ use crate::session::{request, rng};
 use crate::{Error, Session};
 
 const SERVICE: &str = "blind token service";
-/// The service's word that it never signed for this epoch and never will: the draw may begin anew.
+/// The service knows neither the key nor an earlier answer. Once the epoch is over, it never will: the draw may begin anew. Before that
+/// it may be the service's own trouble, and the seed is kept.
 const EPOCH_OVER: &str = "key-unknown";
 /// The subscription was reset since this wallet's subscription receipt was minted.
 const SUPERSEDED: &str = "subscription-version-superseded";
@@ -26,7 +27,7 @@ impl Session {
         }
         match self.finish_draw().await {
             Err(Error::Service { error: ClientError::Problem(problem), .. })
-                if problem.slug() == EPOCH_OVER =>
+                if problem.slug() == EPOCH_OVER && self.epoch_is_over() =>
             {
                 self.file.change(|wallet| wallet.dip = Dip::Nothing)?;
                 self.begin_draw().await?;
@@ -40,6 +41,13 @@ impl Session {
             }
             finished => finished,
         }
+    }
+
+    /// Whether a draw was begun whose key signs no more.
+    fn epoch_is_over(&self) -> bool {
+        let Dip::Drawing(drawing) = &self.wallet().dip else { return false };
+        let key = drawing.key();
+        key.purpose.epoch_end(key.epoch).plus(epoch_keys::CLOCK_SKEW) <= self.now()
     }
 
     /// Fetches the key, checks it, makes a seed and keeps both.
