@@ -93,8 +93,8 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
         Ok(Peer { exit_address: address, ends, tunnel: self.tunnel.clone() })
     }
 
-    /// Puts the kept grants in force again after a restart: each is checked as if it came anew, and forgotten if it isn't
-    /// good any more. Does nothing before the enclave is attested, nor after it has been done.
+    /// Puts the kept grants in force again after a restart: each is checked as if it came anew, and forgotten if its
+    /// token isn't good any more. Does nothing before the enclave is attested, nor after it has been done.
     ///
     /// # Errors
     /// As the store.
@@ -107,7 +107,9 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
         for kept in self.store.all().await? {
             match self.check(kept.dat, kept.device).await {
                 Ok(grant) => self.let_in(&grant),
-                Err(_) => stale.push(kept.device),
+                // Started for other addresses by mistake, say: the next start may put it right.
+                Err(Refused::Address | Refused::NotAttested | Refused::Store(_)) => {}
+                Err(Refused::Dat | Refused::Expired | Refused::Device) => stale.push(kept.device),
             }
         }
         self.store.forget(stale).await?;

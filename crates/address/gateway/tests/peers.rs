@@ -309,6 +309,25 @@ async fn a_restart_forgets_what_is_not_good_any_more() {
     }
 }
 
+/// A gateway that is started for other addresses by mistake lets their devices not in, and loses nothing.
+#[tokio::test]
+async fn a_restart_keeps_what_is_good_elsewhere() {
+    let room = tempfile::tempdir().unwrap();
+    let service = start(&room, NOW, 1).await;
+    let elsewhere = "127.0.99.1";
+    let grant = gateway::grants::Grant {
+        device: device(1),
+        address: elsewhere.parse().unwrap(),
+        ends: Dat::end(NOW),
+        dat: dat(elsewhere, NOW),
+    };
+    service.store.keep(grant).await.unwrap();
+    service.stop().await;
+    let service = start(&room, NOW, 1).await;
+    assert_eq!(service.exit.peers(), 0);
+    assert_eq!(service.store.all().await.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn concurrent_tokens_leave_the_later_one() {
     let room = tempfile::tempdir().unwrap();
