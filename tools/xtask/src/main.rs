@@ -5,6 +5,7 @@
 mod audit;
 mod layers;
 mod programs;
+mod supply;
 mod test;
 
 use std::process::ExitCode;
@@ -24,6 +25,10 @@ enum Chore {
     Layers(layers::Arguments),
     /// Find out who learned what in a real run, and whether both sides' disks can be paired
     Audit(audit::Arguments),
+    /// Write the licences of everything linked into a program
+    Notices(supply::Arguments),
+    /// Write a program's software bill of materials (CycloneDX 1.5, JSON)
+    Sbom(supply::Arguments),
     /// Build every program and run every test
     Test(test::Arguments),
 }
@@ -32,6 +37,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Layers(arguments) => layers::run(&arguments),
         Chore::Audit(arguments) => audit::run(&arguments),
+        Chore::Notices(arguments) => supply::notices(&arguments),
+        Chore::Sbom(arguments) => supply::sbom(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {
