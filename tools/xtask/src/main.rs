@@ -3,6 +3,8 @@
 //! Exit status: 0 done, 1 the check failed, 2 it couldn't be tried.
 
 mod audit;
+#[cfg(test)]
+mod claims;
 mod layers;
 mod programs;
 mod supply;
@@ -25,6 +27,8 @@ enum Chore {
     Layers(layers::Arguments),
     /// Find out who learned what in a real run, and whether both sides' disks can be paired
     Audit(audit::Arguments),
+    /// Check licences and sources of all dependencies against deny.toml
+    Deny(supply::deny::Arguments),
     /// Write the licences of everything linked into a program
     Notices(supply::Arguments),
     /// Write a program's software bill of materials (CycloneDX 1.5, JSON)
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Layers(arguments) => layers::run(&arguments),
         Chore::Audit(arguments) => audit::run(&arguments),
+        Chore::Deny(arguments) => supply::deny::run(&arguments),
         Chore::Notices(arguments) => supply::notices(&arguments),
         Chore::Sbom(arguments) => supply::sbom(&arguments),
         Chore::Test(arguments) => test::run(&arguments),

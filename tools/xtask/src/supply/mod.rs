@@ -1,5 +1,6 @@
 //! What a released program is made of: the packages linked into it, their licences, their bill of materials.
 
+pub(crate) mod deny;
 mod linked;
 mod notices;
 mod sbom;
