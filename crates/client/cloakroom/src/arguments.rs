@@ -196,4 +196,13 @@ pub(crate) struct Demo {
     /// Use the services' default ports instead of free ones.
     #[arg(long, value_name = "free|default", default_value = "free", value_parser = ["free", "default"], hide_possible_values = true)]
     pub(crate) ports: String,
+    /// Leave a provider running in DIR, without people; DIR/demo.json says where everything is.
+    #[arg(long, requires = "dir", conflicts_with_all = ["stop", "users"])]
+    pub(crate) keep: bool,
+    /// End what --keep left running in DIR.
+    #[arg(long, requires = "dir", conflicts_with_all = ["users", "ports"])]
+    pub(crate) stop: bool,
+    /// Where --keep puts everything: a directory that isn't there yet, is empty, or was an ended demo's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }

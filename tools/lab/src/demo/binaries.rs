@@ -18,7 +18,7 @@ impl Binaries {
     /// When one is missing.
     pub fn in_directory(directory: &Path) -> Result<Self> {
         let found = Self(directory.to_owned());
-        for program in found.released().into_iter().chain(found.tapped()) {
+        for program in found.released().into_iter().chain(found.tapped()).chain([found.lab()]) {
             if !program.is_file() {
                 bail!(
                     "{} is missing; build all programs with: cargo build --release --workspace --bins",
@@ -49,6 +49,12 @@ impl Binaries {
     #[must_use]
     pub fn client(&self) -> PathBuf {
         self.0.join("cloakroom")
+    }
+
+    /// The program that runs demos, and makes processes that outlive it.
+    #[must_use]
+    pub(crate) fn lab(&self) -> PathBuf {
+        self.0.join("cloakroom-lab")
     }
 
     /// Every program that people and operators run: none of them may hold a tap.

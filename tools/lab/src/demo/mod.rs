@@ -3,16 +3,20 @@
 
 mod binaries;
 mod http;
+mod keep;
 mod people;
 mod ports;
 mod process;
+mod resident;
 mod result;
 mod town;
 mod web;
 
 pub use binaries::Binaries;
+pub use keep::{KeepOptions, Kept, Spare, Stopped, Untried, keep, stop};
 pub use people::Person;
 pub use ports::Ports;
+pub use resident::become_resident;
 pub use result::{DemoResult, PersonResult, Step};
 pub use town::{Town, Zone};
 

@@ -88,6 +88,11 @@ impl Person {
         })
     }
 
+    /// The account's number.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
     /// Where the wallet is.
     #[must_use]
     pub fn home(&self) -> &Path {

@@ -19,6 +19,7 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     errors: PathBuf,
+    stays: bool,
 }
 
 impl Process {
@@ -38,12 +39,17 @@ impl Process {
             .stderr(File::create(&errors)?)
             .spawn()
             .with_context(|| format!("{name} can't be started"))?;
-        Ok(Self { name: name.to_owned(), child, errors })
+        Ok(Self { name: name.to_owned(), child, errors, stays: false })
     }
 
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets it go on without this program.
+    pub(crate) fn leave(mut self) {
+        self.stays = true;
     }
 
     /// Waits until `ready` says so.
@@ -97,6 +103,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -27,6 +27,8 @@ const ORIGIN: &str = "dip.demo.cloakroom.example";
 pub(crate) const POOL: &str = "127.77.0.0/24";
 /// The pool's region.
 pub(crate) const REGION: &str = "demo";
+/// Where the DIP service takes tokens.
+const ASSIGN: &str = "/api/v1/assign";
 /// How many weekly and daily keys the demo's trees commit to.
 const WEEKS: &str = "3";
 const DAYS: &str = "3";
@@ -48,6 +50,8 @@ pub struct Town {
     addresses: Addresses,
     web: WebServer,
     running: BTreeMap<&'static str, Process>,
+    /// Where processes that are to stay write their notes.
+    notes: Option<PathBuf>,
 }
 
 impl Town {
@@ -65,6 +69,7 @@ impl Town {
             zone,
             web: WebServer::start()?,
             running: BTreeMap::new(),
+            notes: None,
         };
         let keygen = |purpose, count| {
             let arguments =
@@ -76,6 +81,17 @@ impl Town {
         town.write("srt-keys.json", &town.ask("accounts", &["keys", "--json"])?)?;
         town.write("epoch-keys.json", &town.ask("issuer", &["keys", "export", "--json"])?)?;
         Ok(town)
+    }
+
+    /// The same town, whose processes get a session of their own each and write notes of themselves into `notes`.
+    #[must_use]
+    pub(crate) fn resident(self, notes: PathBuf) -> Self {
+        Self { notes: Some(notes), ..self }
+    }
+
+    /// Lets everything go on without this program.
+    pub(crate) fn leave(mut self) {
+        std::mem::take(&mut self.running).into_values().for_each(Process::leave);
     }
 
     /// Starts everything and waits until it is up.
@@ -288,7 +304,7 @@ impl Town {
         run(&self.binaries.service(service, false), all, "")
     }
 
-    fn ask_json<T: serde::de::DeserializeOwned>(
+    pub(crate) fn ask_json<T: serde::de::DeserializeOwned>(
         &self,
         service: &str,
         arguments: &[&str],
@@ -309,10 +325,29 @@ impl Town {
         Ok(as_text(&self.zone.root.join(name))?.to_owned())
     }
 
+    /// The command of a process that serves.
+    fn command(&self, service: &str, program: &Path) -> Command {
+        let Some(notes) = &self.notes else { return Command::new(program) };
+        let mut command = Command::new(self.binaries.lab());
+        command.arg("resident").arg("--note").arg(notes.join(service)).arg("--").arg(program);
+        command
+    }
+
+    /// What a token for a dedicated address has to answer at present, in base64url, as the DIP service demands it of whoever
+    /// shows none (RFC 9577 section 2.1).
+    pub(crate) fn challenge(&self) -> Result<String> {
+        let answer = http::ask(self.addresses.dip, "POST", ASSIGN)?;
+        let demanded = answer.header("www-authenticate").context("no challenge was given")?;
+        let (_, rest) = demanded.split_once("challenge=\"").context("no challenge was given")?;
+        let (challenge, _) = rest.split_once('"').context("no challenge was given")?;
+        // The header's is padded, as RFC 9577 has it; everything else here isn't.
+        Ok(challenge.trim_end_matches('=').to_owned())
+    }
+
     /// Starts the security module, which measures and starts the enclave.
     fn start_module(&mut self) -> Result<()> {
         let home = self.zone.root.join("nsm");
-        let mut command = Command::new(self.binaries.service("nsm", false));
+        let mut command = self.command("nsm", &self.binaries.service("nsm", false));
         command.arg("--enclave").arg(self.binaries.service("enclave", self.zone.tapped));
         command.arg("--listen").arg(self.socket()).arg("--state").arg(home.join("state"));
         // The enclave inherits the variable; the module itself has no tap.
@@ -399,7 +434,8 @@ impl Town {
     pub(crate) fn start(&mut self, service: &'static str) -> Result<()> {
         let home = self.zone.root.join(service);
         let parent = format!("http://{}", self.addresses.parent);
-        let mut command = Command::new(self.binaries.service(service, self.zone.tapped));
+        let program = self.binaries.service(service, self.zone.tapped);
+        let mut command = self.command(service, &program);
         command.arg("--state").arg(home.join("state")).arg("serve");
         command.arg("--listen").arg(self.addresses.of(service)?.to_string());
         command.arg("--log").arg(home.join("log"));

@@ -80,8 +80,7 @@ fn connect(proxy: SocketAddr) -> Result<TcpStream> {
 
 /// What the server tells over a stream to it.
 fn told(stream: TcpStream) -> Result<IpAddr> {
-    let (_, body) = http::exchange(stream, "echo", "/")?;
-    let text = String::from_utf8(body)?;
+    let text = String::from_utf8(http::exchange(stream, "GET", "echo", "/")?.body)?;
     text.trim().parse().with_context(|| format!("the web server answered {text:?}"))
 }
 

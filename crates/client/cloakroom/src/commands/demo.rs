@@ -18,7 +18,14 @@ pub(crate) fn run(global: &Global, options: &Demo) -> Result<(), Failure> {
         )));
     }
     let mut command = Command::new(lab);
-    command.arg("demo").args(["--users", &options.users.to_string(), "--ports", &options.ports]);
+    command.arg("demo");
+    let Demo { users, ports, keep, stop, dir } = options;
+    match (dir, keep, stop) {
+        (Some(dir), true, _) => command.args(["--keep", "--ports", ports, "--dir"]).arg(dir),
+        (Some(dir), _, true) => command.args(["--stop", "--dir"]).arg(dir),
+        (None, ..) => command.args(["--users", &users.to_string(), "--ports", ports]),
+        (Some(_), ..) => return Err(Failure::usage("--dir goes with --keep or --stop")),
+    };
     if global.json {
         command.arg("--json");
     }
