@@ -75,8 +75,8 @@ fn with_journal(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// All bytes that a tapped service received so far.
-pub struct Received(Recording);
+/// All bytes that a tapped service received so far, from one start to the next.
+pub struct Received(Vec<Recording>);
 
 impl Received {
     /// What a service received: `accounts`, `issuer`, `parent`, `dip` or `gateway`.
@@ -84,7 +84,10 @@ impl Received {
     /// # Errors
     /// When there is no recording.
     pub fn by(town: &Town, service: &str) -> Result<Self> {
-        Ok(Self(Recording::load(&town.home(service).join("recording"))?))
+        let recordings = lab::recordings(&town.home(service))?;
+        ensure!(!recordings.is_empty(), "{service} has no tap");
+        let load = |path: &PathBuf| Ok(Recording::load(path)?);
+        Ok(Self(recordings.iter().map(load).collect::<Result<_>>()?))
     }
 
     /// What the enclave received, and what it unsealed and sealed.
@@ -92,7 +95,7 @@ impl Received {
     /// # Errors
     /// When there is no recording.
     pub fn by_enclave(town: &Town) -> Result<Self> {
-        Ok(Self(Recording::load(&town.home("nsm").join("enclave-recording"))?))
+        Self::by(town, "nsm")
     }
 
     /// Whether these bytes came in, on one connection or in one note: as they are, or in hexadecimal or base64.
@@ -106,7 +109,10 @@ impl Received {
     pub fn together(&self, all: &[&[u8]]) -> bool {
         let all: Vec<_> = all.iter().map(|bytes| forms(bytes)).collect();
         let within = |piece: &[u8], forms: &[Vec<u8>]| forms.iter().any(|form| find(piece, form));
-        self.0.pieces().any(|piece| all.iter().all(|forms| within(piece, forms)))
+        self.0
+            .iter()
+            .flat_map(Recording::pieces)
+            .any(|piece| all.iter().all(|forms| within(piece, forms)))
     }
 }
 

@@ -147,7 +147,7 @@ fn other_peoples_directories_and_processes_are_left_alone() -> Result<()> {
     let kept: Kept = serde_json::from_value(demo("--keep", dir)?.json()?)?;
     let gateway = *kept.pids.get("gateway").context("no gateway")?;
     assert!(Command::new("kill").args(["-9", &gateway.to_string()]).status()?.success());
-    eventually(|| Ok(ensure!(!runs(gateway), "it still runs")))?;
+    eventually(|| (!runs(gateway)).then_some(()).context("it still runs"))?;
     let half = demo("--keep", dir)?;
     assert_eq!(half.status, 2, "{}", half.err);
     assert!(half.err.contains("gateway doesn't run"), "{}", half.err);
@@ -178,7 +178,8 @@ fn a_start_that_fails_leaves_nothing() -> Result<()> {
         .stderr(Stdio::null())
         .spawn()?;
     // Its services are coming up.
-    eventually(|| Ok(ensure!(dir.join("running/parent").exists(), "nothing runs yet")))?;
+    let parent = dir.join("running/parent");
+    eventually(|| parent.exists().then_some(()).context("nothing runs yet"))?;
     assert!(Command::new("kill").args(["-INT", &keeping.id().to_string()]).status()?.success());
     assert_eq!(keeping.wait()?.code(), Some(1));
     assert_eq!(residents(dir)?, Vec::<String>::new());

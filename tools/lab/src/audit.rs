@@ -1,5 +1,5 @@
-//! The whole knowledge audit: who learned what in a run with several people, whether anybody who steals both
-//! sides' disks can pair them, and whether what people run is free of taps.
+//! The whole knowledge audit: who learned what in a run with several people, what stands where it mustn't, whether anybody who
+//! steals both sides' disks can pair them, and whether what people run is free of taps.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -7,8 +7,10 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use crate::demo::{Binaries, DemoOptions, Person, Ports, Town, Zone, demo};
+use crate::demo::{Binaries, DemoOptions, DemoResult, Person, Ports, Town, Wires, Zone, walk};
+use crate::inspect::{Kind, Violation};
 use crate::knowledge::{Fact, Known};
+use crate::look::look;
 use crate::pairing::{Tally, guess, observe};
 
 /// People of a run that a thief looks at.
@@ -26,15 +28,30 @@ pub struct AuditOptions<'a> {
     pub progress: &'a dyn Fn(&str),
 }
 
+impl<'a> AuditOptions<'a> {
+    /// How a run is made for it.
+    pub(crate) const fn run(&self, interrupted: &'a AtomicBool) -> DemoOptions<'a> {
+        DemoOptions {
+            binaries: self.binaries,
+            users: self.users,
+            ports: Ports::Free,
+            progress: self.progress,
+            interrupted,
+        }
+    }
+}
+
 /// The result of an audit.
 #[derive(Debug, Serialize)]
 pub struct AuditResult {
+    /// Nothing in an audit is drawn from a seed.
+    pub seed: Option<u64>,
     /// Runs made: one for the table, the rest for the thief.
     pub runs: usize,
     /// What was checked.
     pub checked: Checked,
     /// What shouldn't be.
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
     /// The table for people.
     #[serde(skip)]
     pub table: String,
@@ -45,6 +62,10 @@ pub struct AuditResult {
 pub struct Checked {
     /// Cells of the knowledge table: a fact with a party.
     pub cells: usize,
+    /// Columns of databases, each known and described.
+    pub columns: usize,
+    /// Headers of requests and answers.
+    pub headers: usize,
     /// Ways of pairing that the thief tried, after a clean stop.
     pub strategies_after_stop: usize,
     /// Ways of pairing that the thief tried, after kill -9.
@@ -76,15 +97,17 @@ pub fn audit(options: &AuditOptions<'_>) -> Result<AuditResult> {
     checked.programs_with_tap = taps(&binaries.tapped(), true, &mut violations)?;
 
     (options.progress)("knowledge: a run with everybody listening");
-    let demo = demo(&DemoOptions {
-        binaries: options.binaries,
-        users: options.users,
-        ports: Ports::Free,
-        progress: options.progress,
-        interrupted: &AtomicBool::new(false),
-    })?;
+    let interrupted = AtomicBool::new(false);
+    let run = options.run(&interrupted);
+    let walk = walk(&run, Some(Wires { lie: None }))?;
+    let found = look(&walk, &walk.left)?;
+    checked.columns = found.columns;
+    checked.headers = found.headers;
+    violations.extend(found.violations);
+    let demo = DemoResult::new(walk.steps.done, &walk.people, found.report);
     checked.cells = demo.cells();
-    violations.extend(demo.violations().iter().cloned());
+    violations
+        .extend(demo.violations().iter().map(|what| Violation::general(Kind::Knowledge, what)));
 
     for end in [End::Stop, End::Kill] {
         let how = if end == End::Stop { "a clean stop" } else { "kill -9" };
@@ -97,20 +120,25 @@ pub fn audit(options: &AuditOptions<'_>) -> Result<AuditResult> {
         }
         ensure!(tally.could_tell(), "too few runs to tell order from chance");
         if tally.strategies() == 0 {
-            violations.push(format!("after {how} the thief found nobody on one of the sides"));
+            violations.push(Violation::general(
+                Kind::Order,
+                format!("after {how} the thief found nobody on one of the sides"),
+            ));
         }
         for outcome in tally.beats_chance() {
-            violations.push(format!(
+            let what = format!(
                 "after {how}, {} pairs {} right where chance gets {:.1} (probability {:.1e})",
                 outcome.strategy, outcome.correct, outcome.by_chance, outcome.probability
-            ));
+            );
+            violations.push(Violation::general(Kind::Order, what));
         }
         match end {
             End::Stop => checked.strategies_after_stop = tally.strategies(),
             End::Kill => checked.strategies_after_kill = tally.strategies(),
         }
     }
-    Ok(AuditResult { runs: 1 + 2 * RUNS, checked, violations, table: demo.table() })
+    let (seed, runs) = (None, 1 + 2 * RUNS);
+    Ok(AuditResult { seed, runs, checked, violations, table: demo.table() })
 }
 
 /// A run in which one person comes after the other, on both sides, and the thief's guesses afterwards.
@@ -148,7 +176,7 @@ fn by_name(stolen: &[(String, PathBuf)]) -> Vec<(&str, &Path)> {
 }
 
 /// Checks that each program holds a tap, or that none does, and counts them.
-fn taps(programs: &[PathBuf], expected: bool, violations: &mut Vec<String>) -> Result<usize> {
+fn taps(programs: &[PathBuf], expected: bool, violations: &mut Vec<Violation>) -> Result<usize> {
     let marker = record::TAP_MARKER.as_bytes();
     for program in programs {
         let bytes =
@@ -156,7 +184,7 @@ fn taps(programs: &[PathBuf], expected: bool, violations: &mut Vec<String>) -> R
         let holds = aho_corasick::AhoCorasick::new([marker])?.find(&bytes).is_some();
         if holds != expected {
             let what = if holds { "holds a tap" } else { "holds no tap" };
-            violations.push(format!("{} {what}", program.display()));
+            violations.push(Violation::general(Kind::Tap, format!("{} {what}", program.display())));
         }
     }
     Ok(programs.len())

@@ -4,13 +4,16 @@
 mod binaries;
 mod http;
 mod keep;
+mod left;
 mod people;
 mod ports;
 mod process;
 mod resident;
 mod result;
 mod town;
+mod walk;
 mod web;
+pub(crate) mod wire;
 
 pub use binaries::Binaries;
 pub use keep::{KeepOptions, Kept, Spare, Stopped, Untried, keep, stop};
@@ -18,7 +21,12 @@ pub use people::Person;
 pub use ports::Ports;
 pub use resident::become_resident;
 pub use result::{DemoResult, PersonResult, Step};
+pub(crate) use town::PARTIES;
 pub use town::{Town, Zone};
+
+pub use left::recordings;
+pub(crate) use left::{Left, next_recording};
+pub(crate) use walk::{Walk, Wires, walk};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -47,31 +55,16 @@ pub struct DemoOptions<'a> {
 /// When a program can't be built or started, or a step fails. What was learned against the rules isn't an
 /// error: it is in the result.
 pub fn demo(options: &DemoOptions<'_>) -> Result<DemoResult> {
-    let binaries = options.binaries;
-    let room = tempfile::Builder::new().prefix("cloakroom-demo-").tempdir()?;
-    let mut steps = Steps::new(options);
-
-    let zone = Zone { root: room.path().to_owned(), ports: options.ports, tapped: true };
-    let town = steps.take("keys, pool and configuration", || Town::found(binaries, zone))?;
-    let mut town = steps.take("services", || town.open())?;
-    let mut people = steps.take("accounts", || Person::all(&town, options.users))?;
-    for (name, step) in people::STEPS {
-        steps.take(name, || people::together(&mut people, step))?;
-    }
-    let extras = town.shown()?;
-    steps.take("stop", || town.close())?;
-    let report = steps.take("audit", || {
-        let known = people::known(&people, &town)?;
-        audit(&known, &town.evidence(&people, extras))
-    })?;
-    let Steps { done, .. } = steps;
-    Ok(DemoResult::new(done, &people, report))
+    let mut walk = walk(options, None)?;
+    let Walk { left, known, metrics, steps, .. } = &mut walk;
+    let report = steps.take("audit", || audit(known, &left.evidence(metrics)?))?;
+    Ok(DemoResult::new(walk.steps.done, &walk.people, report))
 }
 
 /// Times each step and tells of it.
-struct Steps<'a> {
+pub(crate) struct Steps<'a> {
     options: &'a DemoOptions<'a>,
-    done: Vec<Step>,
+    pub(crate) done: Vec<Step>,
 }
 
 impl<'a> Steps<'a> {

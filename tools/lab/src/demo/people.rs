@@ -1,5 +1,6 @@
 //! The people of a demo: each has a device with a network address and a wallet of its own, and runs the client.
 
+use std::io::{BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,6 +15,7 @@ use super::process::{run, text};
 use super::town::{REGION, as_text};
 use super::{PersonResult, Town};
 use crate::knowledge::{Fact, Known};
+use crate::message::Message;
 
 /// A step that every person takes.
 type Take = fn(&mut Person) -> Result<()>;
@@ -191,6 +193,44 @@ impl Person {
         Ok(())
     }
 
+    /// Asks every service for something that it refuses, and shows it what it may know: whoever repeats what was asked does it
+    /// now.
+    pub(crate) fn err(&self, town: &Town) -> Result<()> {
+        let held = self.held.as_ref().context("nothing is assigned")?;
+        let token = URL_SAFE_NO_PAD.encode(&held.token);
+        let (bearer, nothing) = (|text: &str| format!("Bearer {text}"), String::new);
+        let odd = |text: &str| format!("{{\"{text}\":\"{text}\"}}");
+        let (account, lease) = (&self.account, hex::encode(&held.lease));
+        for (service, path, credential, body) in [
+            ("accounts", "/api/v1/srt", nothing(), odd(account)),
+            ("accounts", &format!("/nothing/{}", self.subscription), nothing(), odd(account)),
+            ("issuer", "/token-request", bearer(&held.srt), odd(&self.subscription)),
+            ("issuer", "/nothing", bearer(&held.srt), nothing()),
+            ("dip", "/api/v1/assign", format!("PrivateToken token=\"{token}\""), odd(&lease)),
+            ("dip", "/api/v1/refresh", nothing(), odd(&lease)),
+            ("dip", &format!("/nothing/{lease}"), nothing(), nothing()),
+            ("parent", "/api/v1/generate-tokens", nothing(), odd(&held.dedicated_ip.to_string())),
+            ("gateway", "/api/v1/peers", bearer(&held.dat), odd(&held.dedicated_ip.to_string())),
+        ] {
+            let authorization = match credential.as_str() {
+                "" => nothing(),
+                credential => format!("Authorization: {credential}\r\n"),
+            };
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: {}\r\n{authorization}Content-Type: application/json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                town.door(service)?,
+                body.len()
+            );
+            let mut stream = super::wire::call(self.source.into(), town.door(service)?)?;
+            stream.write_all(request.as_bytes())?;
+            let answer = Message::read(&mut BufReader::new(stream), false)?;
+            let status = answer.as_ref().map_or("", Message::second_word);
+            ensure!(status.starts_with('4'), "{service} answered {path} with {status:?}");
+        }
+        Ok(())
+    }
+
     pub(crate) fn result(&self) -> PersonResult {
         let dedicated_ip = self.dedicated_ip().map(|ip| ip.to_string()).unwrap_or_default();
         // One view that differs is enough to be shown.
@@ -258,7 +298,10 @@ pub(crate) fn together(
 
 /// Everything that the people know, for the audit to look for elsewhere.
 pub(crate) fn known(people: &[Person], town: &Town) -> Result<Vec<Known>> {
-    let blinded = blinded_tokens(&Recording::load(&town.issuer_recording())?);
+    let mut blinded = Vec::new();
+    for path in super::recordings(&town.home("issuer"))? {
+        blinded.extend(blinded_tokens(&Recording::load(&path)?));
+    }
     let mut known = Vec::new();
     for person in people {
         let held = person.held.as_ref().context("nothing is assigned")?;

@@ -27,6 +27,7 @@ impl FromStr for Ports {
 }
 
 /// Where each service listens.
+#[derive(Clone)]
 pub(crate) struct Addresses {
     pub(crate) accounts: SocketAddr,
     pub(crate) issuer: SocketAddr,

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::ports::{Addresses, Ports};
 use super::process::{Process, run};
 use super::web::WebServer;
-use super::{Binaries, Person, http};
-use crate::knowledge::{Evidence, Party};
+use super::wire::{self, Lie, Passed};
+use super::{Binaries, http};
+use crate::knowledge::Party;
 
 /// How long a service may take to come up.
 const START: Duration = Duration::from_secs(30);
@@ -48,6 +49,8 @@ pub struct Town {
     binaries: Binaries,
     zone: Zone,
     addresses: Addresses,
+    /// Where others find them: the same, or wires before them.
+    doors: Addresses,
     web: WebServer,
     running: BTreeMap<&'static str, Process>,
     /// Where processes that are to stay write their notes.
@@ -63,9 +66,11 @@ impl Town {
         for party in ["accounts", "issuer", "nsm", "parent", "dip", "gateway"] {
             std::fs::create_dir_all(zone.root.join(party).join("state"))?;
         }
+        let addresses = Addresses::choose(zone.ports)?;
         let town = Self {
             binaries: binaries.clone(),
-            addresses: Addresses::choose(zone.ports)?,
+            doors: addresses.clone(),
+            addresses,
             zone,
             web: WebServer::start()?,
             running: BTreeMap::new(),
@@ -87,6 +92,21 @@ impl Town {
     #[must_use]
     pub(crate) fn resident(self, notes: PathBuf) -> Self {
         Self { notes: Some(notes), ..self }
+    }
+
+    /// The same town, with a wire before each service on which `passed` is written down.
+    pub(crate) fn wired(mut self, passed: &Passed, lie: Option<Lie>) -> Result<Self> {
+        let Addresses { accounts, issuer, parent, dip, gateway, .. } = &mut self.doors;
+        for (door, party) in [
+            (accounts, Party::Accounts),
+            (issuer, Party::BlindTokenService),
+            (parent, Party::EnclaveParent),
+            (dip, Party::DipService),
+            (gateway, Party::Gateway),
+        ] {
+            *door = wire::before(*door, party, passed, lie)?;
+        }
+        Ok(self)
     }
 
     /// Lets everything go on without this program.
@@ -158,34 +178,9 @@ impl Town {
     pub fn shown(&self) -> Result<Vec<(Party, Vec<u8>)>> {
         let parties = PARTIES.iter().filter(|(_, service)| *service != "nsm");
         let metrics = |(party, service): &(Party, &'static str)| {
-            Ok((*party, http::get(self.addresses.of(service)?, "/metrics")?.1))
+            Ok((*party, http::get(self.doors.of(service)?, "/metrics")?.1))
         };
         parties.map(metrics).collect()
-    }
-
-    /// Everything that the parties of a run left behind.
-    #[must_use]
-    pub fn evidence(&self, people: &[Person], shown: Vec<(Party, Vec<u8>)>) -> Vec<Evidence> {
-        let mut all = Vec::new();
-        for (party, service) in PARTIES {
-            let home = self.zone.root.join(service);
-            let recorded = ["recording", "enclave-recording"].map(|name| home.join(name));
-            let logs = ["log", "errors"].map(|name| home.join(name));
-            all.push(Evidence {
-                recordings: recorded.into_iter().filter(|path| path.exists()).collect(),
-                state: vec![home.join("state")],
-                logs: logs.into_iter().filter(|path| path.exists()).collect(),
-                ..Evidence::of(party)
-            });
-        }
-        for (party, metrics) in shown {
-            all.push(Evidence { extras: vec![("metrics".into(), metrics)], ..Evidence::of(party) });
-        }
-        for person in people {
-            let state = vec![person.home().to_owned()];
-            all.push(Evidence { state, ..Evidence::of(Party::Client) });
-        }
-        all
     }
 
     /// What a thief takes of some services: state and logs, without what only the audit has. Each under a name that is the
@@ -211,12 +206,17 @@ impl Town {
         self.web.address()
     }
 
+    /// Where others find a service.
+    pub(crate) fn door(&self, service: &str) -> Result<SocketAddr> {
+        self.doors.of(service)
+    }
+
     /// A service's base URL.
     ///
     /// # Errors
     /// For a name that is no service's.
     pub fn url(&self, service: &str) -> Result<String> {
-        Ok(format!("http://{}", self.addresses.of(service)?))
+        Ok(format!("http://{}", self.door(service)?))
     }
 
     /// A service's directory: `state`, `log`, `errors`, and what a tapped one records.
@@ -238,8 +238,8 @@ impl Town {
         self.running.remove(service).context("a service that isn't running")?.kill()
     }
 
-    /// Starts one service again, with all that it left, and waits until it is up. (A tapped one can't be: its
-    /// recording is begun once.)
+    /// Starts one service again, with all that it left, and waits until it is up. A tapped one begins a recording of its
+    /// own.
     ///
     /// # Errors
     /// When it doesn't come up.
@@ -262,11 +262,6 @@ impl Town {
     #[must_use]
     pub fn provider(&self) -> PathBuf {
         self.zone.root.join("provider.json")
-    }
-
-    /// The recording of what the blind token service received.
-    pub(crate) fn issuer_recording(&self) -> PathBuf {
-        self.zone.root.join("issuer/recording")
     }
 
     /// Makes an account with a subscription: its number and the subscription's id.
@@ -336,7 +331,7 @@ impl Town {
     /// What a token for a dedicated address has to answer at present, in base64url, as the DIP service demands it of whoever
     /// shows none (RFC 9577 section 2.1).
     pub(crate) fn challenge(&self) -> Result<String> {
-        let answer = http::ask(self.addresses.dip, "POST", ASSIGN)?;
+        let answer = http::ask(self.doors.dip, "POST", ASSIGN)?;
         let demanded = answer.header("www-authenticate").context("no challenge was given")?;
         let (_, rest) = demanded.split_once("challenge=\"").context("no challenge was given")?;
         let (challenge, _) = rest.split_once('"').context("no challenge was given")?;
@@ -351,7 +346,7 @@ impl Town {
         command.arg("--enclave").arg(self.binaries.service("enclave", self.zone.tapped));
         command.arg("--listen").arg(self.socket()).arg("--state").arg(home.join("state"));
         // The enclave inherits the variable; the module itself has no tap.
-        let recording = self.zone.tapped.then(|| home.join("enclave-recording"));
+        let recording = self.zone.tapped.then(|| super::next_recording(&home, "enclave-recording"));
         let mut module =
             Process::start("nsm", &mut command, home.join("errors"), recording.as_deref())?;
         let (root, socket) = (home.join("state/root.der"), self.socket());
@@ -369,7 +364,7 @@ impl Town {
         let root = std::fs::read(self.zone.root.join("nsm/state/root.der"))?;
         let enclave = std::fs::read(self.binaries.service("enclave", self.zone.tapped))?;
         let measured = [&[0; 48][..], digest(&SHA384, &enclave).as_ref()].concat();
-        let Addresses { accounts, issuer, parent, dip, .. } = &self.addresses;
+        let Addresses { accounts, issuer, parent, dip, .. } = &self.doors;
         let draft = json!({
             "name": "Cloakroom demo",
             "urls": {
@@ -404,7 +399,7 @@ impl Town {
 
     fn fill_pool(&self) -> Result<()> {
         let key = self.ask("gateway", &["public-key"])?;
-        let url = format!("http://{}", self.addresses.gateway);
+        let url = format!("http://{}", self.doors.gateway);
         let endpoint = self.addresses.tunnel.to_string();
         let (keys, provider) = (self.path("epoch-keys.json")?, self.path("provider.json")?);
         self.ask("dip", &["keys", "import", &keys, "--provider", &provider])?;
@@ -433,7 +428,7 @@ impl Town {
     /// Starts one service; its directory, and so everything that it has, is as it left it.
     pub(crate) fn start(&mut self, service: &'static str) -> Result<()> {
         let home = self.zone.root.join(service);
-        let parent = format!("http://{}", self.addresses.parent);
+        let parent = format!("http://{}", self.doors.parent);
         let program = self.binaries.service(service, self.zone.tapped);
         let mut command = self.command(service, &program);
         command.arg("--state").arg(home.join("state")).arg("serve");
@@ -458,7 +453,7 @@ impl Town {
             }
             _ => {}
         }
-        let recording = self.zone.tapped.then(|| home.join("recording"));
+        let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
         let errors = home.join("errors");
         let process = Process::start(service, &mut command, errors, recording.as_deref())?;
         self.running.insert(service, process);
@@ -475,7 +470,7 @@ impl Town {
 }
 
 /// Which service's directory belongs to which party. The security module stands for the enclave's hardware.
-const PARTIES: [(Party, &str); 6] = [
+pub(crate) const PARTIES: [(Party, &str); 6] = [
     (Party::Accounts, "accounts"),
     (Party::BlindTokenService, "issuer"),
     (Party::DipService, "dip"),

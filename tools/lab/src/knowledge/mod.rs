@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Looks for everything in `known` in everything in `evidence`, and judges.
 ///
@@ -97,7 +97,6 @@ impl Known {
     }
 
     /// The values, an address as its four bytes.
-    #[cfg(test)]
     pub(crate) fn values(&self) -> Vec<Vec<u8>> {
         let bytes = |value: &Value| match value {
             Value::Bytes(bytes) => bytes.clone(),
@@ -115,7 +114,7 @@ impl Known {
 }
 
 /// What the audit looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// The account number.
