@@ -206,6 +206,7 @@ impl Person {
             ("accounts", &format!("/nothing/{}", self.subscription), nothing(), odd(account)),
             ("issuer", "/token-request", bearer(&held.srt), odd(&self.subscription)),
             ("issuer", "/nothing", bearer(&held.srt), nothing()),
+            ("dip", "/api/v1/assign", nothing(), nothing()),
             ("dip", "/api/v1/assign", format!("PrivateToken token=\"{token}\""), odd(&lease)),
             ("dip", "/api/v1/refresh", nothing(), odd(&lease)),
             ("dip", &format!("/nothing/{lease}"), nothing(), nothing()),
@@ -216,8 +217,12 @@ impl Person {
                 "" => nothing(),
                 credential => format!("Authorization: {credential}\r\n"),
             };
+            let kind = match path {
+                "/token-request" => "application/private-token-request",
+                _ => "application/json",
+            };
             let request = format!(
-                "POST {path} HTTP/1.1\r\nHost: {}\r\n{authorization}Content-Type: application/json\r\n\
+                "POST {path} HTTP/1.1\r\nHost: {}\r\n{authorization}Content-Type: {kind}\r\n\
                  Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 town.door(service)?,
                 body.len()

@@ -119,6 +119,11 @@ impl Wire {
         match (self.lie, self.party) {
             (Some(Lie::Header), Party::Accounts | Party::DipService) => {
                 answer.headers.push(("x-correlation-id".to_owned(), name_of(from)));
+                let demands =
+                    answer.headers.iter_mut().filter(|(name, _)| name == "www-authenticate");
+                for (_, value) in demands {
+                    value.push_str(&format!(", realm=\"{}\"", name_of(from)));
+                }
             }
             (Some(Lie::Header), Party::Gateway) => {
                 // In a header that is good in itself.

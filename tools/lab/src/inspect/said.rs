@@ -36,6 +36,8 @@ enum Value {
     Date,
 }
 
+const ACCEPTED: &[&str] =
+    &["application/json, application/problem+json", "application/private-token-response"];
 const TYPES: &[&str] = &[
     "application/json",
     "application/private-token-issuer-directory",
@@ -48,7 +50,7 @@ const TYPES: &[&str] = &[
 
 /// Every header of requests and answers.
 const HEADERS: [(&str, Value); 12] = [
-    ("accept", Value::One(&["*/*", "application/json"])),
+    ("accept", Value::One(ACCEPTED)),
     ("access-control-allow-origin", Value::One(&["*"])),
     ("access-control-expose-headers", Value::One(&["*"])),
     ("allow", Value::One(&["GET,HEAD", "POST"])),
@@ -62,9 +64,9 @@ const HEADERS: [(&str, Value); 12] = [
     ("host", Value::Host),
 ];
 
-/// More headers, of refusals.
-const REFUSALS: [(&str, Value); 2] =
-    [("retry-after", Value::Number), ("www-authenticate", Value::Credential)];
+/// More headers, of refusals. What a caller is asked for must be the same for all callers.
+const REFUSALS: [(&str, Value); 2] = [("retry-after", Value::Number), (DEMAND, Value::Credential)];
+const DEMAND: &str = "www-authenticate";
 
 /// Looks through what all parties said and were told. Gives how many headers it saw, and what shouldn't be.
 ///
@@ -75,6 +77,7 @@ pub(crate) fn said(all: &[Said], facts: &Facts<'_>) -> Result<(usize, Vec<Violat
     let mut odd = Vec::new();
     let mut headers = 0;
     for one in all {
+        violations.extend(demands(one));
         for message in one.heard()?.iter().chain(one.answers.iter().map(|(_, answer)| answer)) {
             headers += message.headers.len();
             odd.extend(strange(message).map(|(name, value)| (one.party, name, value)));
@@ -111,6 +114,24 @@ impl Said {
     }
 }
 
+/// A demand that isn't the same for whoever asks for the same.
+fn demands(said: &Said) -> Vec<Violation> {
+    let mut demands: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (path, answer) in &said.answers {
+        let values = answer.headers.iter().filter(|(name, _)| name == DEMAND);
+        let seen = demands.entry((path, answer.second_word())).or_default();
+        seen.extend(values.map(|(_, value)| value.as_str()));
+    }
+    let differs = |values: &Vec<&str>| values.iter().any(|value| Some(value) != values.first());
+    let differing = demands.into_iter().filter(|(_, values)| differs(values));
+    differing
+        .map(|((path, _), _)| {
+            let what = format!("differs from caller to caller at {}", shape(path));
+            Violation::new(Kind::Header, said.party, DEMAND, what)
+        })
+        .collect()
+}
+
 /// Headers that aren't known, or say what they don't otherwise.
 fn strange(message: &Message) -> impl Iterator<Item = (String, String)> {
     message.headers.iter().filter(|(name, value)| !is_known(name, value)).cloned()
@@ -141,7 +162,7 @@ fn odd_headers(odd: &[(Party, String, String)]) -> Vec<Violation> {
         others.sort_unstable();
         others.dedup();
         let what = match others.as_slice() {
-            [] => "a name or value that isn't known".to_owned(),
+            [] => format!("a name or value that isn't known: {value:?}"),
             others => format!("the same unknown value passes {}, too", others.join(", ")),
         };
         Violation::new(Kind::Header, *party, name.as_str(), what)

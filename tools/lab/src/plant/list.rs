@@ -47,7 +47,7 @@ const DIP: Party = Party::DipService;
 const ISSUER: Party = Party::BlindTokenService;
 
 /// Every leak.
-pub(crate) const PLANTS: [Plant; 21] = [
+pub(crate) const PLANTS: [Plant; 22] = [
     Plant {
         kind: Kind::Log,
         form: "a line of the DIP service's log with a subscription",
@@ -181,6 +181,13 @@ pub(crate) const PLANTS: [Plant; 21] = [
         kind: Kind::Header,
         form: "an id of a visitor inside a header that is good in itself",
         expected: &[(Party::Gateway, "cache-control")],
+        learns: None,
+        how: How::Wire(Lie::Header),
+    },
+    Plant {
+        kind: Kind::Header,
+        form: "an id of a visitor in what the DIP service demands of whoever shows no token",
+        expected: &[(DIP, "www-authenticate")],
         learns: None,
         how: How::Wire(Lie::Header),
     },
