@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 use dip_api::Assigned;
 use endtoend::customer::Customer;
-use endtoend::evidence::Stored;
+use endtoend::evidence::{Received, Stored};
 use endtoend::program::User;
 use endtoend::scene::{Scene, binaries};
 use endtoend::services::now;
@@ -115,6 +115,28 @@ fn a_person_goes_on_after_each_crash() -> Result<()> {
     assert_eq!(tunnel::seen(proxy, web)?.to_string(), ip);
     user.run(&["disconnect"])?.json()?;
     assert_leases(scene, 1)
+}
+
+/// A tapped service that is started again records on, and what it had recorded before its crash counts as well.
+#[test]
+fn a_tap_outlives_a_crash() -> Result<()> {
+    let scene = &mut Scene::with(&binaries()?, true)?;
+    let before = User::logged_in(scene)?;
+    let first = before.assign()?.json()?;
+    crash(scene)?;
+    let after = User::logged_in(scene)?;
+    let second = after.assign()?.json()?;
+    for service in SERVICES {
+        assert_eq!(lab::recordings(&scene.home(service))?.len(), 2, "{service}");
+    }
+    let accounts = Received::by(scene, "accounts")?;
+    assert!(accounts.holds(before.account.as_bytes()) && accounts.holds(after.account.as_bytes()));
+    let enclave = Received::by_enclave(scene)?;
+    for leased in [first, second] {
+        let lease = hex::decode(leased["lease"].as_str().context("no lease")?)?;
+        assert!(enclave.holds(&lease));
+    }
+    Ok(())
 }
 
 #[test]
