@@ -9,7 +9,7 @@
 //! | `POST /api/v1/srt` | customer | [`MintedSrt`] |
 //!
 //! Operators authenticate with `Authorization: Bearer` and the service's operator token; customers with
-//! `Authorization: Bearer` and their account number.
+//! `Authorization: Bearer` and their account number. The keys by which SRTs are verified are at `/.well-known/jwks.json`.
 
 mod number;
 
@@ -26,6 +26,9 @@ pub const ACCOUNTS: &str = "/api/v1/accounts";
 pub const SRT: &str = "/api/v1/srt";
 /// Where an operator looks at a subscription; `/refund` and `/reset` under it.
 pub const SUBSCRIPTION: &str = "/api/v1/subscriptions/{id}";
+
+/// The request header with the operator's label for the audit trail.
+pub const OPERATOR: &str = "cloakroom-operator";
 
 /// Makes an account with a subscription. With an account number that the caller chose at random, the same
 /// request may be repeated: it makes one account.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use accounts_api::{
-    ACCOUNTS, CreateAccount, CreatedAccount, Reset, SUBSCRIPTION, SubscriptionView,
+    ACCOUNTS, CreateAccount, CreatedAccount, OPERATOR, Reset, SUBSCRIPTION, SubscriptionView,
 };
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use receipt::{SubscriptionId, SubscriptionVersion};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service::{BaseUrl, ClientConfig, ClientError, CouldNotTry, HttpClient};
+use trail::Operator;
 use zeroize::Zeroizing;
 
 use crate::print::print;
@@ -79,11 +80,11 @@ pub(crate) struct One {
 }
 
 impl AccountCommand {
-    pub(crate) async fn run(self, state: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, state: &Path, operator: &Operator) -> anyhow::Result<()> {
         let Self::Create { entitlements, connection } = self;
         let request = CreateAccount { account: None, entitlements };
         let made: CreatedAccount =
-            connection.ask(state, Method::POST, ACCOUNTS, Some(&request)).await?;
+            connection.ask(state, operator, Method::POST, ACCOUNTS, Some(&request)).await?;
         if connection.json {
             return print(&made, true);
         }
@@ -95,22 +96,22 @@ impl AccountCommand {
 }
 
 impl SubscriptionCommand {
-    pub(crate) async fn run(self, state: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, state: &Path, operator: &Operator) -> anyhow::Result<()> {
         let (one, view) = match self {
             Self::Show { one } => {
-                let view = one.look(state).await?;
+                let view = one.look(state, operator).await?;
                 (one, view)
             }
             Self::Refund { one } => {
-                let view = one.ask::<()>(state, Method::POST, "/refund", None).await?;
+                let view = one.ask::<()>(state, operator, Method::POST, "/refund", None).await?;
                 (one, view)
             }
             Self::Reset { one, from } => {
                 let from = match from {
                     Some(number) => SubscriptionVersion::new(number),
-                    None => one.look(state).await?.version,
+                    None => one.look(state, operator).await?.version,
                 };
-                let view = one.ask(state, Method::POST, "/reset", Some(&Reset { from })).await?;
+                let view = one.ask(state, operator, Method::POST, "/reset", Some(&Reset { from })).await?;
                 (one, view)
             }
         };
@@ -119,19 +120,20 @@ impl SubscriptionCommand {
 }
 
 impl One {
-    async fn look(&self, state: &Path) -> anyhow::Result<SubscriptionView> {
-        self.ask::<()>(state, Method::GET, "", None).await
+    async fn look(&self, state: &Path, operator: &Operator) -> anyhow::Result<SubscriptionView> {
+        self.ask::<()>(state, operator, Method::GET, "", None).await
     }
 
     async fn ask<Q: Serialize>(
         &self,
         state: &Path,
+        operator: &Operator,
         method: Method,
         under: &str,
         body: Option<&Q>,
     ) -> anyhow::Result<SubscriptionView> {
         let path = SUBSCRIPTION.replace("{id}", &self.id.to_hex()) + under;
-        self.connection.ask(state, method, &path, body).await
+        self.connection.ask(state, operator, method, &path, body).await
     }
 }
 
@@ -144,12 +146,14 @@ impl Connection {
     async fn ask<Q: Serialize, A: DeserializeOwned>(
         &self,
         state: &Path,
+        operator: &Operator,
         method: Method,
         path: &str,
         body: Option<&Q>,
     ) -> anyhow::Result<A> {
         let mut request = Request::builder().method(method).uri(self.url.join(path)?);
         request = request.header(AUTHORIZATION, self.bearer(state)?);
+        request = request.header(OPERATOR, label(operator)?);
         let request = match body {
             Some(body) => request
                 .header(CONTENT_TYPE, "application/json")
@@ -180,4 +184,9 @@ impl Connection {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+fn label(operator: &Operator) -> anyhow::Result<HeaderValue> {
+    const WRONG: CouldNotTry = CouldNotTry("the operator's name must be visible ASCII characters");
+    HeaderValue::from_str(&operator.label()).context(WRONG)
 }

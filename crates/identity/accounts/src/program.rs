@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use coarse::{SecretText, SystemClock};
-use jws::{KeySet, SigningKey};
+use key_ring::{KeysCommand, LiveSigner, Role, RingFile, Rules};
 use record::Tap;
 use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
 use telemetry::LogTarget;
+use trail::{Operator, Trail, TrailCommand};
 
 use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
 use crate::print::print;
@@ -20,6 +22,19 @@ use crate::{Accounts, SqliteAccounts, router};
 /// The largest request: a list of entitlements, and room.
 const MAX_BODY: usize = 16 * 1024;
 
+/// The key that signs SRTs. A day is enough to restart the enclave with the next key among those it believes; an SRT ends
+/// [`receipt::MAX_LIFE`] after it was signed.
+const SRT_ROLE: Role = Role {
+    name: "srt",
+    rules: Rules {
+        notice: Duration::from_secs(24 * 3600),
+        overlap: receipt::MAX_LIFE,
+        most: 4,
+    },
+    cost: "every SRT that it signed is refused, and each client fetches a new one at its next step",
+    former_keys_work: false,
+};
+
 /// The accounts service: accounts, subscriptions and the receipts (SRT) that prove them.
 #[derive(Parser)]
 #[command(name = "cloakroom-accounts", version)]
@@ -27,6 +42,8 @@ struct Arguments {
     /// Where the database, the signing key and the operator's token are kept.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    #[command(flatten)]
+    operator: Operator,
     #[command(subcommand)]
     command: Command,
 }
@@ -42,8 +59,10 @@ enum Command {
         #[arg(long, value_name = "stderr|FILE", default_value = "stderr")]
         log: LogTarget,
     },
-    /// Prints the keys by which SRTs are verified, as a JWKS.
+    /// The keys that sign SRTs. Without a further word: prints those by which SRTs are verified, as a JWKS.
     Keys {
+        #[command(subcommand)]
+        command: Option<KeysCommand>,
         /// Without line breaks.
         #[arg(long)]
         json: bool,
@@ -58,6 +77,11 @@ enum Command {
         #[command(subcommand)]
         command: SubscriptionCommand,
     },
+    /// The audit trail of what operators did.
+    Trail {
+        #[command(subcommand)]
+        command: TrailCommand,
+    },
 }
 
 /// The whole program; `tap` hears what the service receives.
@@ -66,15 +90,19 @@ pub fn main(tap: impl Tap) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
-    let state = arguments.state;
-    match arguments.command {
+    let Arguments { state, operator, command } = arguments;
+    match command {
         Command::Serve { listen, log } => serve(&state, listen, &log, tap).await,
-        Command::Keys { json } => {
-            let key = signing_key(&state).context(CouldNotTry("the signing key can't be read"))?;
-            print(&KeySet::from(key.verifying_key()), json)
+        Command::Keys { command: Some(command), .. } => {
+            key_ring::jwks(&SRT_ROLE, &state, command, &operator)
         }
-        Command::Account { command } => command.run(&state).await,
-        Command::Subscription { command } => command.run(&state).await,
+        Command::Keys { command: None, json } => {
+            let ring = signer(&state).context(CouldNotTry("the signing keys can't be read"))?;
+            print(&ring.published(), json)
+        }
+        Command::Account { command } => command.run(&state, &operator).await,
+        Command::Subscription { command } => command.run(&state, &operator).await,
+        Command::Trail { command } => trail::run(command, &state),
     }
 }
 
@@ -91,20 +119,18 @@ async fn serve(
     store::private_directory(state).context(UNUSABLE)?;
     // First, because only one process gets it: the files below have one writer.
     let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
-    let key = signing_key(state).context(UNUSABLE)?;
+    let signer = signer(state).context(UNUSABLE)?;
     let secret = operator_token(state).context(UNUSABLE)?;
     let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
-    server.run(router(Accounts::new(store, key, Arc::new(SystemClock)), secret)).await?;
+    let accounts = Accounts::new(store, signer, Arc::new(SystemClock), Trail::of(state));
+    server.run(router(accounts, secret)).await?;
     Ok(())
 }
 
-/// The key that signs SRTs, made at first use.
-fn signing_key(state: &Path) -> anyhow::Result<SigningKey> {
-    let keys = state.join("keys");
-    store::private_directory(&keys)?;
-    let seed = store::load_or_create(&keys.join("srt.key"), &mut coarse::system_rng())?;
-    Ok(SigningKey::from_seed(&seed)?)
+/// What signs SRTs; the first key is made at first use.
+fn signer(state: &Path) -> Result<LiveSigner, key_ring::RingError> {
+    LiveSigner::open(RingFile::of(state, SRT_ROLE.name))
 }
 
 /// The operator's token: 64 hexadecimal digits in a file, made at first use.

@@ -1,39 +1,44 @@
 //! The service's HTTP routes (see `accounts-api`).
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use accounts_api::{
-    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, Reset, SRT, SUBSCRIPTION,
+    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, Reset, SRT, SUBSCRIPTION,
     SubscriptionState, SubscriptionView,
 };
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::routing::{get, post};
 use coarse::Clock;
+use http::request::Parts;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use jws::SigningKey;
+use jws::KeySet;
+use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
 use receipt::{Srt, SubscriptionId};
 use service::{Json, OperatorSecret, Problem, operator_only};
 use telemetry::{Counter, Counters};
+use trail::Trail;
 
 use crate::{AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription};
 
 /// What the routes work with.
 pub struct Accounts<S> {
     store: S,
-    key: SigningKey,
+    signer: LiveSigner,
     clock: Arc<dyn Clock>,
+    trail: Trail,
     counters: Counters,
     minted: Counter,
 }
 
 impl<S: AccountStore> Accounts<S> {
-    /// A service that keeps accounts in `store` and signs SRTs with `key`.
-    pub fn new(store: S, key: SigningKey, clock: Arc<dyn Clock>) -> Self {
+    /// A service that keeps accounts in `store` and signs SRTs with `signer`; what operators do leaves a line in `trail`.
+    pub fn new(store: S, signer: LiveSigner, clock: Arc<dyn Clock>, trail: Trail) -> Self {
         let counters = Counters::new();
         let minted = counters.counter("cloakroom_srts_minted_total", "SRTs minted.", &[]);
-        Self { store, key, clock, counters, minted }
+        Self { store, signer, clock, trail, counters, minted }
     }
 }
 
@@ -46,6 +51,7 @@ pub fn router<S: AccountStore>(accounts: Accounts<S>, operator: OperatorSecret) 
         .route(&format!("{SUBSCRIPTION}/reset"), post(reset::<S>));
     operator_only(operators, operator)
         .route(SRT, post(mint::<S>))
+        .route(JWKS, get(jwks::<S>))
         .route("/metrics", get(metrics::<S>))
         .with_state(Arc::new(accounts))
 }
@@ -54,6 +60,7 @@ type Service<S> = State<Arc<Accounts<S>>>;
 
 async fn create<S: AccountStore>(
     State(service): Service<S>,
+    operator: OperatorLabel,
     Json(request): Json<CreateAccount>,
 ) -> Result<Json<CreatedAccount>, Problem> {
     let covered = Covered::parse(&request.entitlements).map_err(|wrong| {
@@ -75,7 +82,9 @@ async fn create<S: AccountStore>(
             "An account of this number exists and covers something else",
         ),
         CreateError::Store(error) => failed(&error),
-    })?;
+    });
+    // Not whose: the number is the customer's secret, and the order of accounts is nobody's business.
+    let kept = service.noted(&operator, "account-create", &request.entitlements.join(" "), kept)?;
     Ok(Json(CreatedAccount { account, subscription: kept.id }))
 }
 
@@ -89,19 +98,23 @@ async fn show<S: AccountStore>(
 
 async fn refund<S: AccountStore>(
     State(service): Service<S>,
+    operator: OperatorLabel,
     Path(id): Path<String>,
 ) -> Result<Json<SubscriptionView>, Problem> {
-    let found = service.store.refund(parse(&id)?).await.map_err(|error| failed(&error))?;
-    view(found)
+    let id = parse(&id)?;
+    let found = service.store.refund(id).await.map_err(|error| failed(&error)).and_then(view);
+    service.noted(&operator, "subscription-refund", &id.to_hex(), found)
 }
 
 async fn reset<S: AccountStore>(
     State(service): Service<S>,
+    operator: OperatorLabel,
     Path(id): Path<String>,
     Json(request): Json<Reset>,
 ) -> Result<Json<SubscriptionView>, Problem> {
-    let found = service.store.reset(parse(&id)?, request.from).await;
-    view(found.map_err(|error| {
+    let id = parse(&id)?;
+    let found = service.store.reset(id, request.from).await;
+    let found = found.map_err(|error| {
         match error {
             ResetError::OtherVersion => Problem::new(
                 StatusCode::CONFLICT,
@@ -111,7 +124,8 @@ async fn reset<S: AccountStore>(
             .with_detail("look at the subscription, and reset from its present version"),
             ResetError::Store(error) => failed(&error),
         }
-    })?)
+    });
+    service.noted(&operator, "subscription-reset", &id.to_hex(), found.and_then(view))
 }
 
 async fn mint<S: AccountStore>(
@@ -129,7 +143,7 @@ async fn mint<S: AccountStore>(
         ));
     }
     let now = service.clock.now();
-    let srt = subscription.srt().sign(&service.key, now).map_err(|_| {
+    let srt = subscription.srt().sign(&service.signer.key(), now).map_err(|_| {
         tracing::error!("an SRT can't be signed");
         Problem::internal()
     })?;
@@ -137,10 +151,57 @@ async fn mint<S: AccountStore>(
     Ok(Json(MintedSrt { srt, ends: Srt::end(now) }))
 }
 
+/// The keys that SRTs may be verified with now: those that sign, will sign and signed.
+async fn jwks<S: AccountStore>(
+    State(service): Service<S>,
+) -> ([(HeaderName, &'static str); 1], axum::Json<KeySet>) {
+    ([(CONTENT_TYPE, JWKS_TYPE)], axum::Json(service.signer.published()))
+}
+
 async fn metrics<S: AccountStore>(
     State(service): Service<S>,
 ) -> ([(HeaderName, &'static str); 1], String) {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], service.counters.render())
+}
+
+/// Who an operator says they are, for the trail.
+struct OperatorLabel(String);
+
+impl<S: Sync> FromRequestParts<S> for OperatorLabel {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let label = parts.headers.get(OPERATOR).and_then(|label| label.to_str().ok());
+        Ok(Self(label.unwrap_or("unnamed").to_owned()))
+    }
+}
+
+impl<S: AccountStore> Accounts<S> {
+    /// Leaves a line in the trail: what was done, or why it was refused. An act whose line can't be written is answered as failed, and
+    /// may be repeated.
+    fn noted<T>(
+        &self,
+        OperatorLabel(operator): &OperatorLabel,
+        action: &str,
+        subject: &str,
+        done: Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let outcome = match &done {
+            Ok(_) => "done".to_owned(),
+            Err(problem) => format!("refused: {}", problem.slug()),
+        };
+        let noted = self.trail.append(self.clock.now(), operator, action, subject, &outcome);
+        noted.map_err(|error| {
+            tracing::error!(cause = %error, "the audit trail can't be written");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "trail-failed",
+                "No line could be left in the audit trail",
+            )
+            .with_detail("the act itself may have been done; repeat it when the trail can be written")
+        })?;
+        done
+    }
 }
 
 /// The account number in the one `Authorization: Bearer`.

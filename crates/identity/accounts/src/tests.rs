@@ -10,10 +10,12 @@ use http::{Method, Request, Response};
 use jws::{KeySet, SigningKey};
 use receipt::{ENCLAVE_AUDIENCE, ISSUER_AUDIENCE, Srt, SubscriptionVersion};
 use serde_json::{Value, json};
+use key_ring::LiveSigner;
 use service::{
     BaseUrl, ClientConfig, HttpClient, OperatorSecret, ReceivedProblem, ServeConfig, Server,
 };
 use tempfile::TempDir;
+use trail::Trail;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -53,7 +55,9 @@ impl Room {
         let clock = Arc::new(FixedClock::new(NOW));
         let store = SqliteAccounts::open(&directory.path().join("accounts.sqlite")).unwrap();
         let operator = OperatorSecret::new(SecretText::new(OPERATOR.to_owned())).unwrap();
-        let accounts = Accounts::new(store.clone(), key(), Arc::<FixedClock>::clone(&clock));
+        let (signer, trail) = (LiveSigner::fixed(key()), Trail::of(directory.path()));
+        let accounts =
+            Accounts::new(store.clone(), signer, Arc::<FixedClock>::clone(&clock), trail);
         let routes = router(accounts, operator);
         let server =
             Server::bind(ServeConfig::new("127.0.0.1:0".parse().unwrap()), ()).await.unwrap();

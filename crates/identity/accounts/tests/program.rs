@@ -91,7 +91,8 @@ fn an_operator_makes_refunds_and_resets() {
     for (file, mode) in [
         ("", 0o700),
         ("operator.token", 0o600),
-        ("keys/srt.key", 0o600),
+        ("keys/srt.ring", 0o600),
+        ("trail.jsonl", 0o600),
         ("accounts.sqlite", 0o600),
     ] {
         let found = fs::metadata(state.join(file)).unwrap().permissions().mode() & 0o777;

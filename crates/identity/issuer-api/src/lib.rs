@@ -7,6 +7,8 @@
 //! | `GET /.well-known/private-token-issuer-directory` | RFC 9578 section 4 |
 //! | `POST /token-request` (`application/private-token-request`) | `application/private-token-response` (RFC 9578 section 5.3) |
 //!
+//! The keys by which receipts of issuance are verified are at `/.well-known/jwks.json`.
+//!
 //! Whoever draws a token shows an SRT as `Authorization: Bearer`. Both ways of drawing return the receipt of issuance in the
 //! header [`ISSUANCE_RECEIPT`].
 

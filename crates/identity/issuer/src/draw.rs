@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use coarse::{Clock, Epoch, UnixTime};
 use epoch_keys::Purpose;
-use jws::{Compact, KeySet, SigningKey};
+use jws::Compact;
+use key_ring::{LiveKeys, LiveSigner};
 use privacy_pass::KeyId;
 use receipt::{Entitlements, ISSUER_AUDIENCE, IssuanceReceipt, Srt};
 
@@ -22,9 +23,9 @@ pub struct Issuer<S> {
     /// Marks and answers.
     pub store: S,
     /// Whose SRTs are believed.
-    pub srt_keys: KeySet,
+    pub srt_keys: LiveKeys,
     /// What signs receipts of issuance.
-    pub receipt_key: SigningKey,
+    pub receipt_key: LiveSigner,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -98,7 +99,7 @@ impl<S: IssuerStore> Issuer<S> {
         blinded: [u8; 256],
     ) -> Result<Drawn, Refusal> {
         let now = self.clock.now();
-        let srt = Srt::verify(srt, &self.srt_keys, ISSUER_AUDIENCE, now)?;
+        let srt = Srt::verify(srt, &self.srt_keys.get(), ISSUER_AUDIENCE, now)?;
         // Without a dedicated address an SRT names no version: a reset means nothing to it.
         let version = srt.entitlements.dedicated_ip.map_or_else(Default::default, |dip| dip.did);
         let (subscription, hash) = (srt.subscription, BlindedHash::of(&blinded));
@@ -150,7 +151,7 @@ impl<S: IssuerStore> Issuer<S> {
         let (subscription, version) = (draw.subscription, draw.version);
         let blinded_hash = *draw.blinded.bytes();
         let receipt = IssuanceReceipt { subscription, version, key, blinded_hash };
-        receipt.sign(&self.receipt_key).map_err(|_| Refusal::Receipt)
+        receipt.sign(&self.receipt_key.key()).map_err(|_| Refusal::Receipt)
     }
 }
 

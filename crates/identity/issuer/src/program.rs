@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use coarse::{Clock, Epoch, Hour, SystemClock};
 use epoch_keys::Purpose;
-use jws::{KeySet, SigningKey};
+use key_ring::{KeysCommand as RoleCommand, LiveKeys, LiveSigner, RingFile, Role, Rules};
 use privacy_pass::TokenChallenge;
 use record::Tap;
 use serde::Serialize;
 use service::{CouldNotTry, ServeConfig, Server};
 use telemetry::LogTarget;
+use trail::{Operator, TrailCommand};
 
 use crate::{
     FileKeyStore, Issuer, IssuerStore, KeyStore as _, Keys, Signers, SqliteIssuer, generate, router,
@@ -25,6 +27,22 @@ use crate::{
 
 /// The largest request: a blinded message in base64url, and room.
 const MAX_BODY: usize = 16 * 1024;
+
+/// A week, the length of an epoch of dedicated-ip tokens.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The key that signs receipts of issuance. A receipt has no end of its own, its token has: drawn up to a week ahead, in an epoch of a
+/// week, spent up to 60 days after that.
+const RECEIPT_ROLE: Role = Role {
+    name: "issuance-receipt",
+    rules: Rules {
+        notice: Duration::from_secs(24 * 3600),
+        overlap: Duration::from_secs(2 * WEEK.as_secs() + 60 * 24 * 3600),
+        most: 4,
+    },
+    cost: "tokens that were drawn with it and not yet spent are refused until their receipt is signed anew: the client asks for that by itself",
+    former_keys_work: false,
+};
 
 const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
 
@@ -35,6 +53,8 @@ struct Arguments {
     /// Where the database and all keys are kept. Never back up `epoch-keys/never-back-up` in it.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    #[command(flatten)]
+    operator: Operator,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,17 +85,24 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Prints the keys by which receipts of issuance are verified, as a JWKS.
+    /// The keys that sign receipts of issuance. Without a further word: prints those by which they are verified, as a JWKS.
     ReceiptKeys {
+        #[command(subcommand)]
+        command: Option<RoleCommand>,
         #[command(flatten)]
         output: Output,
+    },
+    /// The audit trail of what operators did.
+    Trail {
+        #[command(subcommand)]
+        command: TrailCommand,
     },
     /// Serves until told to stop.
     Serve {
         /// The issuer's name in Privacy Pass challenges: a host name.
         #[arg(long, value_name = "NAME")]
         issuer_name: String,
-        /// The keys by which SRTs are verified: the accounts service's JWKS.
+        /// The keys by which SRTs are verified: the accounts service's JWKS. A change of the file counts within a second.
         #[arg(long, value_name = "FILE")]
         srt_keys: PathBuf,
         /// Where to listen; plain HTTP, so loopback only.
@@ -127,8 +154,8 @@ pub fn main(tap: impl Tap) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
-    let state = arguments.state;
-    match arguments.command {
+    let Arguments { state, operator, command } = arguments;
+    match command {
         Command::Keygen { purpose, first_epoch, count, output } => {
             let first = match first_epoch {
                 FirstEpoch::Now => purpose.epoch_at(SystemClock.now()),
@@ -136,7 +163,11 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             };
             let store = key_store(&state)?;
             let progress = |done| tell_progress(purpose, done, count);
-            let pin = generate(&store, purpose, first, count, &mut coarse::system_rng(), progress)?;
+            let made = generate(&store, purpose, first, count, &mut coarse::system_rng(), progress);
+            let subject = format!("{purpose} {} {count}", first.number());
+            let made = made.map_err(anyhow::Error::from);
+            let pin =
+                operator.noted(&state, SystemClock.now(), "epoch-keys-make", &subject, made)?;
             output.print(&pin)
         }
         Command::Trees { output } => {
@@ -149,10 +180,13 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             let all = scheduled.filter_map(|key| keys.published(key.purpose, key.epoch));
             output.print(&all.collect::<Vec<_>>())
         }
-        Command::ReceiptKeys { output } => {
-            let key = receipt_key(&state).context(UNUSABLE)?;
-            output.print(&KeySet::from(key.verifying_key()))
+        Command::ReceiptKeys { command: Some(command), .. } => {
+            key_ring::jwks(&RECEIPT_ROLE, &state, command, &operator)
         }
+        Command::ReceiptKeys { command: None, output } => {
+            output.print(&receipt_key(&state).context(UNUSABLE)?.published())
+        }
+        Command::Trail { command } => trail::run(command, &state),
         Command::Serve { issuer_name, srt_keys, listen, log } => {
             let crates = &["issuer", "service", "store"];
             telemetry::init("issuer", &log, crates, telemetry::Level::INFO, SystemClock)
@@ -179,8 +213,7 @@ fn assemble(state: &Path, srt_keys: &Path) -> anyhow::Result<Issuer<SqliteIssuer
     store::private_directory(state).context(UNUSABLE)?;
     // First, because only one process gets it.
     let store = SqliteIssuer::open(&state.join("issuer.sqlite")).context(UNUSABLE)?;
-    let json = std::fs::read(srt_keys).context(NO_SRT_KEYS)?;
-    let srt_keys: KeySet = serde_json::from_slice(&json).context(NO_SRT_KEYS)?;
+    let srt_keys = LiveKeys::open(srt_keys).context(NO_SRT_KEYS)?;
     let receipt_key = receipt_key(state).context(UNUSABLE)?;
     let key_store = key_store(state)?;
     let keys = Arc::new(Keys::new(key_store.committed()?)?);
@@ -204,12 +237,9 @@ fn key_store(state: &Path) -> anyhow::Result<FileKeyStore> {
     FileKeyStore::open(&state.join("epoch-keys"), &mut coarse::system_rng()).context(UNUSABLE)
 }
 
-/// The key that signs receipts of issuance, made at first use.
-fn receipt_key(state: &Path) -> anyhow::Result<SigningKey> {
-    let keys = state.join("keys");
-    store::private_directory(&keys)?;
-    let path = keys.join("issuance-receipt.key");
-    Ok(SigningKey::from_seed(&store::load_or_create(&path, &mut coarse::system_rng())?)?)
+/// What signs receipts of issuance; the first key is made at first use.
+fn receipt_key(state: &Path) -> Result<LiveSigner, key_ring::RingError> {
+    LiveSigner::open(RingFile::of(state, RECEIPT_ROLE.name))
 }
 
 /// A line each hundredth of the way.

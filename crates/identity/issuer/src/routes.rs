@@ -16,6 +16,8 @@ use issuer_api::{
     BLIND_SIGN, BlindSign, BlindSigned, DIRECTORY, ISSUANCE_RECEIPT, KeyQuery, PUBLIC_KEY,
     PublishedKey, TOKEN_REQUEST,
 };
+use jws::KeySet;
+use key_ring::{JWKS, JWKS_TYPE};
 use privacy_pass::{
     MEDIA_TYPE_DIRECTORY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_RESPONSE, TokenRequest, TokenResponse,
 };
@@ -40,6 +42,7 @@ pub fn router<S: IssuerStore>(issuer: Arc<Issuer<S>>) -> Router {
         .route(BLIND_SIGN, post(blind_sign::<S>))
         .route(DIRECTORY, get(directory::<S>))
         .route(TOKEN_REQUEST, post(token_request::<S>))
+        .route(JWKS, get(jwks::<S>))
         .route("/metrics", get(metrics::<S>))
         .with_state(Arc::new(door))
 }
@@ -112,6 +115,13 @@ async fn token_request<S: IssuerStore>(
     let kind = [(CONTENT_TYPE, MEDIA_TYPE_RESPONSE)];
     let answer = TokenResponse::new(drawn.signature.0).encode();
     Ok((kind, receipt_header(&drawn)?, answer).into_response())
+}
+
+/// The keys that receipts of issuance may be verified with now: those that sign, will sign and signed.
+async fn jwks<S: IssuerStore>(
+    State(door): Service<S>,
+) -> ([(HeaderName, &'static str); 1], axum::Json<KeySet>) {
+    ([(CONTENT_TYPE, JWKS_TYPE)], axum::Json(door.issuer.receipt_key.published()))
 }
 
 async fn metrics<S: IssuerStore>(

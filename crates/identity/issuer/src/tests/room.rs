@@ -13,6 +13,7 @@ use epoch_keys::Purpose;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, Response};
 use issuer_api::{BLIND_SIGN, BlindSign, BlindSigned, PublishedKey, TOKEN_REQUEST};
+use key_ring::{LiveKeys, LiveSigner};
 use jws::{KeySet, SigningKey};
 use privacy_pass::{MEDIA_TYPE_REQUEST, TokenRequest};
 use receipt::{Entitlement, Entitlements, Srt, SubscriptionId, SubscriptionVersion};
@@ -98,8 +99,8 @@ impl Room {
             keys,
             signers: Arc::new(signers),
             store: SqliteIssuer::open(&directory.path().join("issuer.sqlite")).unwrap(),
-            srt_keys: KeySet::from(accounts_key().verifying_key()),
-            receipt_key: receipt_key(),
+            srt_keys: LiveKeys::fixed(KeySet::from(accounts_key().verifying_key())),
+            receipt_key: LiveSigner::fixed(receipt_key()),
             clock: Arc::<FixedClock>::clone(&clock),
         });
         let server =
