@@ -1,12 +1,16 @@
 //! The services' own keys: what can't be had by asking (an expired token, say) is signed with them.
 
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coarse::Secret;
 use jws::SigningKey;
 use lab::Town;
 use nsm::{DevelopmentModule, State};
+use serde_json::Value;
 use wire::frame::Message as _;
 use wire::module::{Answer, Request};
 
@@ -15,7 +19,7 @@ use wire::module::{Answer, Request};
 /// # Errors
 /// When it can't be read.
 pub fn srt_key(town: &Town) -> Result<SigningKey> {
-    file_key(town, "accounts", "srt.key")
+    ring_key(town, "accounts", "srt")
 }
 
 /// The key that signs the DIP service's orders.
@@ -23,7 +27,7 @@ pub fn srt_key(town: &Town) -> Result<SigningKey> {
 /// # Errors
 /// When it can't be read.
 pub fn order_key(town: &Town) -> Result<SigningKey> {
-    file_key(town, "dip", "order.key")
+    ring_key(town, "dip", "order")
 }
 
 /// The key by which the (tapped) enclave mints. Who has the disk of the development module gets it; that is
@@ -32,7 +36,7 @@ pub fn order_key(town: &Town) -> Result<SigningKey> {
 /// # Errors
 /// When it can't be unwrapped.
 pub fn minting_key(town: &Town) -> Result<SigningKey> {
-    let wrapped = std::fs::read(town.home("parent").join("state/minting-key.wrapped"))?;
+    let wrapped = current(town, "parent", "minting")?;
     let enclave = std::fs::read(town.binaries().service("enclave", true))?;
     // A copy: the module that runs has its own.
     let room = tempfile::tempdir()?;
@@ -50,8 +54,39 @@ pub fn minting_key(town: &Town) -> Result<SigningKey> {
     key(&seed)
 }
 
-fn file_key(town: &Town, service: &str, name: &str) -> Result<SigningKey> {
-    key(&std::fs::read(town.home(service).join("state/keys").join(name))?)
+/// A ring of keys is so many hours older than it was: as if that time had passed.
+///
+/// # Errors
+/// When it can't be read or written.
+pub fn age_ring(town: &Town, service: &str, role: &str, hours: u64) -> Result<()> {
+    let path = ring_path(town, service, role);
+    let mut ring: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+    let keys = ring.get_mut("keys").and_then(Value::as_array_mut).context("no keys")?;
+    for key in keys {
+        let since = key.get("since").and_then(Value::as_u64).context("no hour")?;
+        key.as_object_mut().context("no key")?.insert("since".into(), (since - hours).into());
+    }
+    // Whole or not at all, as the service's own writers do it.
+    let fresh = path.with_extension("aged");
+    std::fs::write(&fresh, serde_json::to_vec(&ring)?)?;
+    Ok(std::fs::rename(fresh, path)?)
+}
+
+fn ring_path(town: &Town, service: &str, role: &str) -> PathBuf {
+    town.home(service).join("state/keys").join(format!("{role}.ring"))
+}
+
+/// The secret of a ring's current key.
+fn current(town: &Town, service: &str, role: &str) -> Result<Vec<u8>> {
+    let ring: Value = serde_json::from_slice(&std::fs::read(ring_path(town, service, role))?)?;
+    let keys = ring.get("keys").and_then(Value::as_array).context("no keys")?;
+    let current = keys.iter().find(|key| key.get("standing") == Some(&"current".into()));
+    let secret = current.and_then(|key| key.get("secret")).and_then(Value::as_str);
+    Ok(URL_SAFE_NO_PAD.decode(secret.context("no current key")?)?)
+}
+
+fn ring_key(town: &Town, service: &str, role: &str) -> Result<SigningKey> {
+    key(&current(town, service, role)?)
 }
 
 fn key(seed: &[u8]) -> Result<SigningKey> {

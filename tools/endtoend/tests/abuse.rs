@@ -303,7 +303,7 @@ fn an_enclave_with_one_byte_more_is_not_believed() -> Result<()> {
     bytes.push(0);
     std::fs::write(&enclave, bytes)?;
     // It works as before, but for this: what was wrapped for the former one isn't unwrapped for it.
-    std::fs::remove_file(scene.home("parent").join("state/minting-key.wrapped"))?;
+    std::fs::remove_file(scene.home("parent").join("state/keys/minting.ring"))?;
     for service in ["nsm", "parent"] {
         scene.restart(service)?;
     }

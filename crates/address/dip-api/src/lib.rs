@@ -5,6 +5,8 @@
 //! | `GET /api/v1/regions` | [`Regions`] |
 //! | `POST /api/v1/assign` [`Assign`], with `Authorization: PrivateToken` | [`Assigned`]; without a token 401 and a challenge (RFC 9577) |
 //! | `POST /api/v1/refresh` [`Refresh`] | [`Refreshed`] |
+//! | `GET /.well-known/cloakroom-provider.json` | the provider's file, signed |
+//! | `GET /.well-known/jwks.json` | the keys by which orders are verified |
 //!
 //! A refusal by the enclave has the same form, status and size as a grant: it is inside the sealed answer.
 
@@ -18,6 +20,9 @@ pub const REGIONS: &str = "/api/v1/regions";
 pub const ASSIGN: &str = "/api/v1/assign";
 /// Where a lease is extended.
 pub const REFRESH: &str = "/api/v1/refresh";
+
+/// Where clients fetch newer files of the provider's.
+pub const PROVIDER: &str = "/.well-known/cloakroom-provider.json";
 
 /// Where addresses are to be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

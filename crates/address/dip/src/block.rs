@@ -1,6 +1,7 @@
 //! Blocks of addresses (CIDR, RFC 4632), as an operator imports them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
@@ -14,6 +15,12 @@ const SHORTEST_PREFIX: u8 = 16;
 pub struct Block {
     first: u32,
     prefix: u8,
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Ipv4Addr::from(self.first), self.prefix)
+    }
 }
 
 /// Why a text is no [`Block`].

@@ -5,22 +5,24 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use attested::Provider;
 use clap::{Args, Parser, Subcommand};
+use coarse::{Clock as _, SystemClock};
 use dip_api::GatewayInfo;
 use enclave_watch::load_provider;
 use epoch_keys::{PublishedKey, Purpose};
-use jws::KeySet;
+use key_ring::KeysCommand as RoleCommand;
 use lease::{ExitAddress, Region, TunnelEnd};
 use peer_key::PeerKey;
 use record::Tap;
 use serde::Serialize;
 use service::{BaseUrl, CouldNotTry};
+use trail::{Operator, TrailCommand};
 
 use crate::block::{Block, addresses};
 use crate::serve::{ServeArguments, serve};
-use crate::state::{open, order_key};
+use crate::state::{ORDER_ROLE, open, order_key};
 use crate::store::{DipStore, GatewayName, SqliteStore};
 
 /// The DIP service: a pool of addresses, leased against tokens.
@@ -30,6 +32,8 @@ struct Arguments {
     /// Where the database and the key that signs orders are kept.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    #[command(flatten)]
+    operator: Operator,
     #[command(subcommand)]
     command: Command,
 }
@@ -38,8 +42,11 @@ struct Arguments {
 enum Command {
     /// Serves until told to stop.
     Serve(Box<ServeArguments>),
-    /// Prints the keys by which orders are verified, as a JWKS: they go into the enclave's boot configuration.
+    /// The keys that sign orders. Without a further word: prints those by which orders are verified, as a JWKS: they go into the enclave's
+    /// boot configuration.
     OrderKeys {
+        #[command(subcommand)]
+        command: Option<RoleCommand>,
         /// Without line breaks.
         #[arg(long)]
         json: bool,
@@ -56,6 +63,9 @@ enum Command {
     /// Leases; not while the service runs.
     #[command(subcommand)]
     Lease(LeaseCommand),
+    /// The audit trail of what operators did.
+    #[command(subcommand)]
+    Trail(TrailCommand),
 }
 
 #[derive(Subcommand)]
@@ -144,23 +154,39 @@ pub fn main(tap: impl Tap) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
-    let state = arguments.state;
-    match arguments.command {
+    let Arguments { state, operator, command } = arguments;
+    let now = SystemClock.now();
+    match command {
         Command::Serve(arguments) => serve(&state, *arguments, tap).await,
-        Command::OrderKeys { json } => {
-            let key = order_key(&state).context(CouldNotTry("the order key can't be read"))?;
-            print(&KeySet::from(key.verifying_key()), json)
+        Command::OrderKeys { command: Some(command), .. } => {
+            key_ring::jwks(&ORDER_ROLE, &state, command, &operator)
+        }
+        Command::OrderKeys { command: None, json } => {
+            let keys = order_key(&state).context(CouldNotTry("the order keys can't be read"))?;
+            print(&keys.published(), json)
         }
         Command::Keys(KeysCommand::Import { file, provider }) => {
-            import_keys(&open(&state)?, &file, &load_provider(&provider)?).await
+            let store = open(&state)?;
+            let done = import_keys(&store, &file, &load_provider(&provider)?).await;
+            operator.noted(&state, now, "token-keys-import", "", done)
         }
         Command::Gateway(GatewayCommand::Add(gateway)) => {
             let (name, gateway) = gateway.into_info();
-            Ok(open(&state)?.set_gateway(name, gateway).await?)
+            let subject = format!("{name} {}", gateway.tunnel.public_key);
+            let done = open(&state)?.set_gateway(name, gateway).await;
+            operator.noted(&state, now, "gateway-set", &subject, done.map_err(anyhow::Error::from))
         }
         Command::Pool(PoolCommand::Import { cidr, region, gateway, exclude }) => {
             let addresses = addresses(cidr, &exclude)?;
-            let imported = open(&state)?.import(addresses, region, gateway).await?;
+            let subject = format!("{cidr} {} {gateway}", region.as_str());
+            let imported = open(&state)?.import(addresses, region, gateway).await;
+            let imported = operator.noted(
+                &state,
+                now,
+                "pool-import",
+                &subject,
+                imported.map_err(anyhow::Error::from),
+            )?;
             let (new, known) = (imported.new, imported.known);
             say(&format!("{new} addresses added, {known} were there already"))
         }
@@ -170,11 +196,15 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
                 LeaseCommand::Freeze { address } => (address, true),
                 LeaseCommand::Thaw { address } => (address, false),
             };
-            if !open(&state)?.set_frozen(address, frozen).await? {
-                bail!("{address} is not leased");
-            }
-            Ok(())
+            let done = match open(&state)?.set_frozen(address, frozen).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(anyhow::anyhow!("{address} is not leased")),
+                Err(error) => Err(error.into()),
+            };
+            let action = if frozen { "lease-freeze" } else { "lease-thaw" };
+            operator.noted(&state, now, action, &address.to_string(), done)
         }
+        Command::Trail(command) => trail::run(command, &state),
     }
 }
 

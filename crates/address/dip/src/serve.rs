@@ -52,7 +52,7 @@ pub(crate) async fn serve(
     let crates = &["dip", "enclave_watch", "service", "store"];
     telemetry::init("dip", &arguments.log, crates, telemetry::Level::INFO, SystemClock)
         .context(CouldNotTry("the log can't be written"))?;
-    let provider = load_provider(&arguments.provider)?;
+    let (provider, file) = (load_provider(&arguments.provider)?, read_file(&arguments.provider)?);
     let store = open(state)?;
     let order_key = order_key(state).context(CouldNotTry("the order key can't be read"))?;
     let (gate, ignored) = TokenGate::new(&provider, &store.token_keys().await?)?;
@@ -62,11 +62,16 @@ pub(crate) async fn serve(
     let config = ClientConfig { total_timeout: ENCLAVE_TIMEOUT, ..ClientConfig::default() };
     let client = HttpClient::new(config, tap.clone());
     let parent = arguments.enclave;
-    let attestor =
-        ParentAttestor::new(client.clone(), parent.clone(), provider.enclave, Arc::clone(&clock));
+    let attestor = ParentAttestor::new(
+        client.clone(),
+        parent.clone(),
+        provider.enclaves().cloned(),
+        Arc::clone(&clock),
+    );
     let enclave = EnclaveWatch::new(ParentEnclave::new(client, parent, attestor));
     let counters = Counters::new();
-    let dip = Arc::new(Dip { store, enclave, order_key, gate, clock, counters });
+    let dip =
+        Arc::new(Dip { store, enclave, order_key, gate, provider: file.into(), clock, counters });
 
     let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(arguments.listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
@@ -78,6 +83,10 @@ pub(crate) async fn serve(
     beside.spawn(async move { keep_tidy(&tidied.store, &*tidied.clock).await });
     server.run(router(dip)).await?;
     Ok(())
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).context(CouldNotTry("the provider's file can't be read"))
 }
 
 /// Ends what has ended, now and every hour.

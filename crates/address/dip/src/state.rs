@@ -1,9 +1,10 @@
 //! What the state directory holds: the database and the key that signs orders.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use jws::SigningKey;
+use key_ring::{LiveSigner, RingError, RingFile, Role, Rules};
 use service::CouldNotTry;
 
 use crate::store::SqliteStore;
@@ -15,10 +16,16 @@ pub(crate) fn open(state: &Path) -> anyhow::Result<SqliteStore> {
     SqliteStore::open(&state.join("dip.sqlite")).context(UNUSABLE)
 }
 
-/// The key that signs orders, made at first use.
-pub(crate) fn order_key(state: &Path) -> anyhow::Result<SigningKey> {
-    let keys = state.join("keys");
-    ::store::private_directory(&keys)?;
-    let seed = ::store::load_or_create(&keys.join("order.key"), &mut coarse::system_rng())?;
-    Ok(SigningKey::from_seed(&seed)?)
+/// The key that signs orders. A day is enough to restart the enclave with the next key among those it believes; an order ends within
+/// minutes.
+pub(crate) const ORDER_ROLE: Role = Role {
+    name: "order",
+    rules: Rules { notice: Duration::from_secs(24 * 3600), overlap: lease::ORDER_LIFE, most: 4 },
+    cost: "nothing is minted until the enclave runs with the next key among those it believes; clients try again by themselves",
+    former_keys_work: false,
+};
+
+/// What signs orders; the first key is made at first use.
+pub(crate) fn order_key(state: &Path) -> Result<LiveSigner, RingError> {
+    LiveSigner::open(RingFile::of(state, ORDER_ROLE.name))
 }

@@ -72,7 +72,8 @@ mod fixture {
             }));
         let client = HttpClient::new(ClientConfig::default(), ());
         let pin = EnclavePin { root: vec![], pcrs: [].into(), boot_configuration: String::new() };
-        let attestor = ParentAttestor::new(client.clone(), url.clone(), pin, Arc::new(SystemClock));
+        let attestor =
+            ParentAttestor::new(client.clone(), url.clone(), [pin], Arc::new(SystemClock));
         Room { parent, enclave: ParentEnclave::new(client, url, attestor), stop, stopped }
     }
 

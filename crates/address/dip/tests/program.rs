@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use attested::{EnclavePin, Pcr, Provider, SignedProvider, Urls};
+use attested::{EnclavePin, Pcr, Provider, SignedProvider, Update, Urls};
 use blind_rsa::{AwsLcSigner, RawSigner as _};
 use coarse::{Epoch, Secret};
 use encoding::Base64Url;
@@ -56,6 +56,7 @@ mod fixture {
         let boot = BootConfiguration {
             srt_keys: KeySet::default(),
             issuance_keys: KeySet::default(),
+            refused_minting_keys: vec![],
             order_keys: KeySet::default(),
             issuer_name: "issuer.example".into(),
             origin: "dip.example".into(),
@@ -79,6 +80,8 @@ mod fixture {
                 boot_configuration: serde_json::to_string(&boot).unwrap(),
             },
             identity_endpoints: vec![],
+            other_enclaves: vec![],
+            update: Update::default(),
         };
         let key = SigningKey::from_seed(&Secret::new([1; 32])).unwrap();
         let file = room.join("provider.json");

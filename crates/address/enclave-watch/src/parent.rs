@@ -10,12 +10,12 @@ use service::{BaseUrl, ClientError, HttpClient, Tap};
 
 use crate::Attestor;
 
-/// Asks the enclave's parent for an attestation with a fresh nonce, and verifies it against the pin.
+/// Asks the enclave's parent for an attestation with a fresh nonce, and verifies it against the pins.
 #[derive(Clone)]
 pub struct ParentAttestor<T: Tap = ()> {
     client: HttpClient<T>,
     parent: BaseUrl,
-    pin: Arc<EnclavePin>,
+    pins: Arc<[EnclavePin]>,
     clock: Arc<dyn Clock>,
 }
 
@@ -31,15 +31,15 @@ pub enum AttestError {
 }
 
 impl<T: Tap> ParentAttestor<T> {
-    /// Asks at `parent`, for an enclave that fits `pin`.
+    /// Asks at `parent`, for an enclave that fits one of `pins`.
     #[must_use]
     pub fn new(
         client: HttpClient<T>,
         parent: BaseUrl,
-        pin: EnclavePin,
+        pins: impl IntoIterator<Item = EnclavePin>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, parent, pin: Arc::new(pin), clock }
+        Self { client, parent, pins: pins.into_iter().collect(), clock }
     }
 }
 
@@ -49,7 +49,7 @@ impl<T: Tap> Attestor for ParentAttestor<T> {
         coarse::system_rng().fill_bytes(&mut nonce);
         let path = format!("{}?nonce={}", wire::http::ATTESTATION, hex::encode(nonce));
         let served: Served = service::parse(&self.client.get(&self.parent, &path).await?)?;
-        let (attested, _) = served.verify(&self.pin, &nonce, self.clock.now())?;
+        let (attested, ..) = served.verify_any(self.pins.iter(), &nonce, self.clock.now())?;
         Ok(attested.minting_keys)
     }
 }

@@ -114,7 +114,7 @@ mod fixture {
         }));
         let client = HttpClient::new(ClientConfig::default(), ());
         let clock = Arc::new(FixedClock::new(NOW)) as Arc<dyn Clock>;
-        let watch = EnclaveWatch::new(ParentAttestor::new(client, url, pin, clock));
+        let watch = EnclaveWatch::new(ParentAttestor::new(client, url, [pin], clock));
         Room { parent, watch, _stop: stop }
     }
 

@@ -96,8 +96,12 @@ pub(crate) async fn serve(
         resolver: INNER_ADDRESS,
     };
     let client = HttpClient::new(ClientConfig::default(), tap.clone());
-    let attestor =
-        ParentAttestor::new(client, arguments.enclave, provider.enclave, Arc::clone(&clock));
+    let attestor = ParentAttestor::new(
+        client,
+        arguments.enclave,
+        provider.enclaves().cloned(),
+        Arc::clone(&clock),
+    );
     let enclave = EnclaveWatch::new(attestor);
     let gateway = Gateway::new(store, enclave, exit.clone(), arguments.serve, tunnel, clock);
     let gateway = Arc::new(gateway);

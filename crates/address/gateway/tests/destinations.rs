@@ -1,6 +1,6 @@
 //! Identity services are out of every peer's reach.
 
-use attested::{EnclavePin, Provider, Urls};
+use attested::{EnclavePin, Provider, Update, Urls};
 use gateway::refused_destinations;
 use tunnel::{DestinationPolicy, Refusal};
 
@@ -26,6 +26,8 @@ mod fixture {
                 boot_configuration: String::new(),
             },
             identity_endpoints: endpoints.iter().map(|&endpoint| endpoint.to_owned()).collect(),
+            other_enclaves: vec![],
+            update: Update::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ mod tunnel_end;
 
 pub use address::{ExitAddress, LeaseId, ParseError, Region};
 pub use dat::{Confirmation, DAT_LIFE, Dat, DipDetails, GATEWAY_AUDIENCE};
-pub use order::{Extension, ExtensionOrder, Grant, Order, RequestHash};
+pub use order::{Extension, ExtensionOrder, Grant, ORDER_LIFE, Order, RequestHash};
 pub use tunnel_end::TunnelEnd;
 
 use std::time::Duration;

@@ -2,14 +2,20 @@
 //!
 //! An order names address and lease and is signed by the DIP service, or anybody who reaches the enclave
 //! could mint anybody's address. A grant comes back only when tokens were minted: without it nothing is
-//! committed. Both are JWS without end; they are bound to one token, or to one sealed request.
+//! committed. Both are JWS bound to one token, or to one sealed request. An order ends minutes after it was signed, by the enclave's own
+//! time, so that nobody can repeat an old one; a grant has no end.
 
-use coarse::Week;
+use std::time::Duration;
+
+use coarse::{UnixTime, Week};
 use jws::{Claims, Compact, Expect, KeySet, SigningKey};
 use privacy_pass::SpendHash;
 use serde::{Deserialize, Serialize};
 
 use crate::{DIP_SERVICE, ENCLAVE, ExitAddress, LeaseId, Region};
+
+/// How long an order lives: as long as a slow enclave may take, and clocks may differ.
+pub const ORDER_LIFE: Duration = Duration::from_secs(300);
 
 /// SHA-256 of a sealed refresh request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,16 +90,41 @@ impl Claims for Extension {
     const TYPE: &'static str = "dip-extension+jwt";
 }
 
-/// The two directions between DIP service and enclave; neither kind has an end.
-macro_rules! directed {
-    ($claims:ty, $from:expr, $to:expr) => {
+/// From the DIP service to the enclave, for [`ORDER_LIFE`].
+macro_rules! order {
+    ($claims:ty) => {
+        impl $claims {
+            /// Signs it for [`ORDER_LIFE`] from `now`.
+            ///
+            /// # Errors
+            /// As [`jws::sign`].
+            pub fn sign(&self, key: &SigningKey, now: UnixTime) -> Result<Compact, jws::Error> {
+                jws::sign_briefly(key, DIP_SERVICE, &[ENCLAVE], now.plus(ORDER_LIFE), self)
+            }
+
+            /// Checks one. One without an end is none.
+            ///
+            /// # Errors
+            /// As [`jws::verify`].
+            pub fn verify(token: &str, keys: &KeySet, now: UnixTime) -> Result<Self, jws::Error> {
+                let expect = Expect { issuer: DIP_SERVICE, audience: ENCLAVE };
+                let (order, end) = jws::verify_with_end(token, keys, expect, now)?;
+                end.map(|_| order).ok_or(jws::Error::Claims)
+            }
+        }
+    };
+}
+
+/// From the enclave to the DIP service, without end.
+macro_rules! grant {
+    ($claims:ty) => {
         impl $claims {
             /// Signs it.
             ///
             /// # Errors
             /// As [`jws::sign`].
             pub fn sign(&self, key: &SigningKey) -> Result<Compact, jws::Error> {
-                jws::sign(key, $from, &[$to], None, self)
+                jws::sign(key, ENCLAVE, &[DIP_SERVICE], None, self)
             }
 
             /// Checks one.
@@ -101,21 +132,21 @@ macro_rules! directed {
             /// # Errors
             /// As [`jws::verify`].
             pub fn verify(token: &str, keys: &KeySet) -> Result<Self, jws::Error> {
-                let expect = Expect { issuer: $from, audience: $to };
-                jws::verify(token, keys, expect, coarse::UnixTime::from_seconds(0))
+                let expect = Expect { issuer: ENCLAVE, audience: DIP_SERVICE };
+                jws::verify(token, keys, expect, UnixTime::from_seconds(0))
             }
         }
     };
 }
 
-directed!(Order, DIP_SERVICE, ENCLAVE);
-directed!(ExtensionOrder, DIP_SERVICE, ENCLAVE);
-directed!(Grant, ENCLAVE, DIP_SERVICE);
-directed!(Extension, ENCLAVE, DIP_SERVICE);
+order!(Order);
+order!(ExtensionOrder);
+grant!(Grant);
+grant!(Extension);
 
 #[cfg(test)]
 mod tests {
-    use coarse::{Secret, UnixTime};
+    use coarse::Secret;
 
     use super::*;
     use crate::lease_end;
@@ -130,7 +161,35 @@ mod tests {
         let signed = extension.sign(&key).unwrap();
         assert_eq!(Extension::verify(signed.as_str(), &keys), Ok(extension));
         assert_eq!(Grant::verify(signed.as_str(), &keys), Err(jws::Error::Type));
-        assert_eq!(ExtensionOrder::verify(signed.as_str(), &keys), Err(jws::Error::Type));
+        let now = UnixTime::from_seconds(1_800_000_000);
+        assert_eq!(ExtensionOrder::verify(signed.as_str(), &keys, now), Err(jws::Error::Type));
+    }
+
+    #[test]
+    fn an_order_ends_within_minutes() {
+        let key = SigningKey::from_seed(&Secret::new([1; 32])).unwrap();
+        let keys = KeySet::from(key.verifying_key());
+        let now = UnixTime::from_seconds(1_800_000_000);
+        let order = Order {
+            lease: LeaseId::from_bytes([1; 16]),
+            ip: "203.0.113.7".parse().unwrap(),
+            region: "eu-1".parse().unwrap(),
+            token: SpendHash::from_bytes([2; 32]),
+            frozen: false,
+        };
+        let signed = order.sign(&key, now).unwrap();
+        let at = |seconds| {
+            let now = now.plus(Duration::from_secs(seconds));
+            Order::verify(signed.as_str(), &keys, now).err()
+        };
+        assert_eq!((at(0), at(300)), (None, None));
+        assert_eq!(at(360), Some(jws::Error::Expired));
+        let endless = jws::sign(&key, DIP_SERVICE, &[ENCLAVE], None, &order).unwrap();
+        assert_eq!(
+            Order::verify(endless.as_str(), &keys, now),
+            Err(jws::Error::Claims),
+            "an order without end"
+        );
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub(crate) enum Trust {
         #[arg(long)]
         accept_untrusted_development: bool,
     },
+    /// Fetch the provider's newest file from where the trusted one says that it is, and take it in.
+    Update,
     /// Show whom this wallet trusts.
     Show,
     /// Trust nobody any more.

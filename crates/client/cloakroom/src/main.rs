@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
     match command {
-        Command::Trust(command) => commands::trust::run(&global, command),
+        Command::Trust(command) => commands::trust::run(&global, command).await,
         Command::Account(command) => commands::account::run(&global, command).await,
         Command::Dip(command) => commands::dip::run(&global, command).await,
         Command::Connect(options) => commands::connect::run(&global, options).await,

@@ -131,7 +131,8 @@ impl Session {
     }
 
     /// Makes it worth while to seal the request once more: the enclave has a new key, which will be fetched, or it wants a newer
-    /// subscription receipt than the one in the wallet (after a reset, say). Any other error stays one.
+    /// subscription receipt than the one in the wallet (after a reset, say) or a newer receipt of issuance, or it is another enclave than before.
+    /// Any other error stays one.
     async fn mend(&mut self, error: Error, left: u32) -> Result<(), Error> {
         match &error {
             _ if left == 0 => Err(error),
@@ -143,6 +144,13 @@ impl Session {
             Error::Answer(AnswerError::Refused(Refusal::Srt | Refusal::SrtExpired)) => {
                 self.renew_srt().await.map(drop)
             }
+            // The blind token service has a new key for receipts: it signs this token's anew.
+            Error::Answer(AnswerError::Refused(Refusal::Receipt)) => self.draw_again().await,
+            // The enclave was updated, maybe: then the provider's newest file names it.
+            Error::Attestation(_) => match self.update_trust().await {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(error),
+            },
             _ => Err(error),
         }
     }

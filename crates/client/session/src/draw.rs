@@ -6,7 +6,7 @@ use http_client::ClientError;
 use issuer_api::{ISSUANCE_RECEIPT, PublishedKey};
 use jws::Compact;
 use privacy_pass::{MEDIA_TYPE_REQUEST, MEDIA_TYPE_RESPONSE, TokenResponse};
-use wallet::{Dip, Drawing};
+use wallet::{Dip, DrawError, Drawing, Drawn};
 use zeroize::Zeroizing;
 
 use crate::session::{request, rng};
@@ -18,6 +18,8 @@ const SERVICE: &str = "blind token service";
 const EPOCH_OVER: &str = "key-unknown";
 /// The subscription was reset since this wallet's subscription receipt was minted.
 const SUPERSEDED: &str = "subscription-version-superseded";
+/// The subscription receipt isn't good any more, though its time isn't over.
+const SRT_REFUSED: &str = "srt-refused";
 
 impl Session {
     /// Makes sure that the wallet holds a token (or more than that).
@@ -39,8 +41,34 @@ impl Session {
                 self.renew_srt().await?;
                 self.finish_draw().await
             }
+            // The key that signed the SRT was ended before its time.
+            Err(Error::Service { error: ClientError::Problem(problem), .. })
+                if problem.slug() == SRT_REFUSED =>
+            {
+                self.renew_srt().await?;
+                self.finish_draw().await
+            }
+            // The key that signs receipts is a new one, maybe: then the provider's newest file names it.
+            Err(error @ Error::Draw(DrawError::Receipt)) => match self.update_trust().await {
+                Ok(true) => self.finish_draw().await,
+                Ok(false) | Err(_) => Err(error),
+            },
             finished => finished,
         }
+    }
+
+    /// Sends the request of a token that is there once more, for a receipt of issuance by the service's present key.
+    pub(crate) async fn draw_again(&mut self) -> Result<(), Error> {
+        let Dip::Drawn(drawn) = &self.wallet().dip else { return Err(Error::NoLease) };
+        let drawing = drawn.drawing();
+        let srt = self.srt().await?;
+        let drawn = match self.have_signed(&drawing, &srt).await {
+            Err(Error::Draw(DrawError::Receipt)) if self.update_trust().await? => {
+                self.have_signed(&drawing, &srt).await?
+            }
+            signed => signed?,
+        };
+        Ok(self.file.change(|wallet| wallet.dip = Dip::Drawn(Box::new(drawn)))?)
     }
 
     /// Whether a draw was begun whose key signs no more.
@@ -70,9 +98,15 @@ impl Session {
 
     /// Sends the blinded message and takes the signature in, if a draw was begun.
     async fn finish_draw(&mut self) -> Result<(), Error> {
-        let provider = self.provider()?;
         let srt = self.srt().await?;
         let Dip::Drawing(drawing) = &self.wallet().dip else { return Ok(()) };
+        let drawn = self.have_signed(drawing, &srt).await?;
+        self.file.change(|wallet| wallet.dip = Dip::Drawn(Box::new(drawn)))?;
+        Ok(())
+    }
+
+    async fn have_signed(&self, drawing: &Drawing, srt: &Compact) -> Result<Drawn, Error> {
+        let provider = self.provider()?;
         self.narrator().step("Having a blinded token signed");
         let bearer = Zeroizing::new(format!("Bearer {}", srt.as_str()));
         let request = request(
@@ -98,7 +132,6 @@ impl Session {
             .map_err(|_| unexpected("the answer is not a blind signature"))?;
         let drawn = drawing.finish(&answer, Compact::new(receipt.to_owned()), &provider)?;
         self.narrator().checked("The unblinded signature holds, and the receipt is for it.");
-        self.file.change(|wallet| wallet.dip = Dip::Drawn(Box::new(drawn)))?;
-        Ok(())
+        Ok(drawn)
     }
 }

@@ -16,18 +16,18 @@ impl Session {
         rng().fill_bytes(&mut nonce);
         let path = format!("/attestation?nonce={}", hex::encode(nonce));
         let served: Served = self.get(SERVICE, &provider.urls.enclave, &path).await?;
-        let (attested, report) = served.verify(&provider.enclave, &nonce, self.now())?;
+        let (attested, report, pin) = served.verify_any(provider.enclaves(), &nonce, self.now())?;
         let narrator = self.narrator();
         narrator.checked(&format!(
             "Its document is signed under the pinned root, fresh, and made for our nonce ({} checks).",
             report.checks.len()
         ));
-        for (index, pcr) in provider.enclave.pcrs() {
+        for (index, pcr) in pin.pcrs() {
             let start: String = hex::encode(pcr).chars().take(16).collect();
             narrator.checked(&format!("It runs the pinned code: PCR{index} is {start}..."));
         }
         narrator.checked(
-            "Configuration and minting key are the ones that were measured, and the pinned ones.",
+            "Configuration and minting keys are the ones that were measured, and the configuration is a pinned one.",
         );
         Ok(attested)
     }

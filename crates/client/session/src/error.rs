@@ -19,9 +19,12 @@ pub enum Error {
     /// The provider's file.
     #[error("the provider's file was refused: {0}")]
     Provider(#[from] ProviderError),
-    /// The provider's file is signed by another key than the one that is pinned.
-    #[error("this file is signed by another key than the provider that you trust")]
-    OtherSigner,
+    /// The provider's file has ended.
+    #[error("the provider's file has expired")]
+    Expired,
+    /// The provider's file doesn't say where newer ones are.
+    #[error("the provider's file does not say where newer ones are to be had")]
+    NoSource,
     /// The attestation root calls itself untrusted, and the user hasn't accepted that.
     #[error("the provider's attestation root says of itself that it is UNTRUSTED DEVELOPMENT")]
     UntrustedRoot,
@@ -92,7 +95,9 @@ impl Error {
             Self::UntrustedRoot => Remedy::Do(
                 "for development only: cloakroom trust add FILE --accept-untrusted-development",
             ),
-            Self::OtherSigner => Remedy::Do(
+            Self::Expired => Remedy::Do("take in a newer one: cloakroom trust update"),
+            Self::NoSource => Remedy::Do("take in a newer one by hand: cloakroom trust add FILE"),
+            Self::Provider(ProviderError::OtherSigner) => Remedy::Do(
                 "ask your provider why; to start over, remove it first: cloakroom trust remove",
             ),
             Self::Service { error, .. } if error.is_retriable() => Remedy::Repeat,

@@ -13,6 +13,7 @@ use rand_core::CryptoRng;
 use serde::de::DeserializeOwned;
 use wallet::{Wallet, WalletFile};
 
+use crate::trust::is_untrusted;
 use crate::{Error, Narrator};
 
 /// How a session is set up.
@@ -64,7 +65,10 @@ impl Session {
     pub(crate) fn provider(&self) -> Result<Provider, Error> {
         let trust = self.wallet().trust.as_ref().ok_or(Error::NoTrust)?;
         let provider = trust.provider()?;
-        if provider.enclave.is_untrusted_development() {
+        if provider.has_expired(self.now()) {
+            return Err(Error::Expired);
+        }
+        if is_untrusted(&provider) {
             if !trust.accepts_untrusted_development {
                 return Err(Error::UntrustedRoot);
             }

@@ -106,9 +106,9 @@ impl Drawing {
     ) -> Result<Drawn, DrawError> {
         let pending = pending(&self.seed, &self.key, provider)?;
         let token = pending.finalize(answer)?;
-        let keys = provider.enclave.boot_configuration().map_err(|_| DrawError::Provider)?;
-        let claims = IssuanceReceipt::verify(receipt.as_str(), &keys.issuance_keys)
-            .map_err(|_| DrawError::Receipt)?;
+        let keys = provider.issuance_keys().map_err(|_| DrawError::Provider)?;
+        let claims =
+            IssuanceReceipt::verify(receipt.as_str(), &keys).map_err(|_| DrawError::Receipt)?;
         let blinded = blinded_hash(pending.request());
         if claims.key != *token.key_id() || claims.blinded_hash != blinded {
             return Err(DrawError::Receipt);
@@ -141,6 +141,13 @@ impl Drawn {
     #[must_use]
     pub const fn key(&self) -> &PublishedKey {
         &self.key
+    }
+
+    /// The draw that led here, to be sent once more: the same request gets the same answer, with a receipt that is signed by the
+    /// service's present key.
+    #[must_use]
+    pub fn drawing(&self) -> Drawing {
+        Drawing { seed: self.seed.clone(), key: self.key.clone() }
     }
 
     /// The receipt of issuance, for the enclave.

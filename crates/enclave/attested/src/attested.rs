@@ -23,6 +23,9 @@ pub struct Served {
     pub boot_configuration: Base64Url,
     /// The public key by which the enclave mints.
     pub minting_key: VerifyingKey,
+    /// The public keys by which it minted before, and whose tokens are still good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_minting_keys: Vec<VerifyingKey>,
 }
 
 /// An enclave whose document, configuration and keys were checked. There is no other way to a minting key.
@@ -30,7 +33,7 @@ pub struct Served {
 pub struct Attested {
     /// What requests are sealed to.
     pub sealing_key: SealingKey,
-    /// What verifies the tokens and grants it signs.
+    /// What verifies the tokens and grants it signs and signed; the key by which it mints now comes first.
     pub minting_keys: KeySet,
     /// The module's own time, in milliseconds since 1970.
     pub timestamp_ms: u64,
@@ -71,11 +74,40 @@ impl Served {
             document: Base64Url(document),
             boot_configuration: Base64Url(boot_configuration),
             minting_key,
+            former_minting_keys: Vec::new(),
         }
     }
 
+    /// The same with keys by which the enclave minted before.
+    #[must_use]
+    pub fn with_former_keys(self, former_minting_keys: Vec<VerifyingKey>) -> Self {
+        Self { former_minting_keys, ..self }
+    }
+
+    /// As [`verify`](Self::verify), against any of several pins: during an update of the enclave, or of whom it believes, there are more
+    /// than one. Gives the one that fits, too.
+    ///
+    /// # Errors
+    /// What is wrong with the pin that came furthest, the first one's if none did.
+    pub fn verify_any<'a>(
+        &self,
+        pins: impl IntoIterator<Item = &'a EnclavePin>,
+        nonce: &[u8],
+        now: UnixTime,
+    ) -> Result<(Attested, Report, &'a EnclavePin), AttestationError> {
+        let mut worst = AttestationError::Configuration;
+        for pin in pins {
+            match self.verify(pin, nonce, now) {
+                Ok((attested, report)) => return Ok((attested, report, pin)),
+                Err(error) if worst == AttestationError::Configuration => worst = error,
+                Err(_) => {}
+            }
+        }
+        Err(worst)
+    }
+
     /// Checks everything: the document (form, chain, signature, freshness, `nonce`, PCRs), the configuration against the
-    /// pinned one, and both it and the minting key against `user_data`. The report names each check of the document.
+    /// pinned one, and both it and all minting keys against `user_data`. The report names each check of the document.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -103,14 +135,20 @@ impl Served {
                 detail: failed.map_or_else(String::new, |check| check.detail.clone()),
             });
         };
-        let measured = BootConfiguration::user_data(configuration, &self.minting_key);
+        let measured = BootConfiguration::user_data(
+            configuration,
+            &self.minting_key,
+            &self.former_minting_keys,
+        );
         if attestation.user_data.as_deref() != Some(&measured[..]) {
             return Err(AttestationError::Measured);
         }
         let key = attestation.public_key.as_deref().and_then(|key| key.try_into().ok());
         let attested = Attested {
             sealing_key: SealingKey::from_bytes(key.ok_or(AttestationError::NoKey)?),
-            minting_keys: KeySet::from(&self.minting_key),
+            minting_keys: KeySet::new(
+                [&self.minting_key].into_iter().chain(&self.former_minting_keys).cloned(),
+            ),
             timestamp_ms: attestation.timestamp_ms,
         };
         Ok((attested, report))

@@ -7,4 +7,4 @@ mod attested;
 mod provider;
 
 pub use attested::{AttestationError, Attested, NONCE_LEN, Served};
-pub use provider::{EnclavePin, Pcr, Provider, ProviderError, SignedProvider, Urls};
+pub use provider::{EnclavePin, Pcr, Provider, ProviderError, SignedProvider, Update, Urls};

@@ -1,7 +1,7 @@
 //! `provider.json`: the one file that a client trusts.
 //!
 //! It is a JWS in the flattened JSON form (RFC 7515 section 7.2.2) that carries the signer's public key. A client
-//! takes it in once on its user's word, pins the signer, and takes later ones from that signer only.
+//! takes it in once on its user's word, pins the signer, and takes later ones from that signer, or the successor that it named, only.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +30,31 @@ pub struct Provider {
     pub enclave: EnclavePin,
     /// Where one's identity services are reached, as `host:port`: gateways refuse these destinations.
     pub identity_endpoints: Vec<String>,
+    /// Other enclaves that may be believed as well: while a release, or the keys that the enclave believes, are changed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_enclaves: Vec<EnclavePin>,
+    /// How this file is followed by later ones.
+    #[serde(default)]
+    pub update: Update,
+}
+
+/// How a provider's file is followed by later ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// Grows with every file: an older one is refused.
+    #[serde(default)]
+    pub serial: u64,
+    /// Where the newest file is to be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// When this file ends, in seconds since 1970: whoever is kept from newer ones believes it no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<UnixTime>,
+    /// The key that may sign in place of this file's signer. Once named it can't be changed by that signer, so that a thief of the signer's key
+    /// can't keep its owner from moving on to the successor, whose secret is kept elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<KeyId>,
 }
 
 /// Base URLs of the services that clients reach; a gateway's comes with each assignment.
@@ -100,6 +125,29 @@ pub enum ProviderError {
     /// What is signed makes no sense.
     #[error("the provider's file is signed, but its content is incomplete or contradicts itself")]
     Content,
+    /// Signed by a key that neither signed nor was named as the successor by the file before.
+    #[error("this file is signed by another key than the provider that you trust")]
+    OtherSigner,
+    /// Older than the file that is trusted.
+    #[error(
+        "this file is older than the one that you trust (its serial is {given}, yours {trusted})"
+    )]
+    Older {
+        /// The refused file's serial.
+        given: u64,
+        /// The trusted file's serial.
+        trusted: u64,
+    },
+    /// Two files with one serial: one of them isn't for everybody.
+    #[error(
+        "this file has the serial of the one that you trust, and says something else: ask your provider why"
+    )]
+    Equivocation,
+    /// Names another successor than the file before.
+    #[error(
+        "this file names another successor of its signer than the one that you trust: its signer's key may be stolen"
+    )]
+    OtherSuccessor,
 }
 
 impl Claims for Provider {
@@ -183,23 +231,75 @@ impl SignedProvider {
     }
 }
 
+impl SignedProvider {
+    /// Whether this file may take the place of the `trusted` one: by the same signer or its named successor, no older, and not naming
+    /// another successor than the same signer did before. A successor's files have serials of their own; nothing leads back.
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    pub fn may_follow(&self, trusted: &Self) -> Result<(), ProviderError> {
+        let (new, old) = (self.verify()?, trusted.verify()?);
+        if self.signer() != trusted.signer() {
+            let named = old.update.successor.as_ref() == Some(self.signer());
+            return named.then_some(()).ok_or(ProviderError::OtherSigner);
+        }
+        let (given, trusted) = (new.update.serial, old.update.serial);
+        if given < trusted {
+            return Err(ProviderError::Older { given, trusted });
+        }
+        if given == trusted && new != old {
+            return Err(ProviderError::Equivocation);
+        }
+        if old.update.successor.is_some() && new.update.successor != old.update.successor {
+            return Err(ProviderError::OtherSuccessor);
+        }
+        Ok(())
+    }
+}
+
 impl Provider {
+    /// All enclaves that may be believed, the present one first.
+    pub fn enclaves(&self) -> impl Iterator<Item = &EnclavePin> {
+        [&self.enclave].into_iter().chain(&self.other_enclaves)
+    }
+
+    /// The keys that sign receipts of issuance for any of the enclaves.
+    ///
+    /// # Errors
+    /// [`ProviderError::Content`].
+    pub fn issuance_keys(&self) -> Result<KeySet, ProviderError> {
+        let boots = self.enclaves().map(EnclavePin::boot_configuration);
+        let boots = boots.collect::<Result<Vec<_>, _>>()?;
+        Ok(KeySet::new(boots.iter().flat_map(|boot| boot.issuance_keys.iter().cloned())))
+    }
+
+    /// Whether the file has ended.
+    #[must_use]
+    pub fn has_expired(&self, now: UnixTime) -> bool {
+        self.update.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// The tree that is pinned for `purpose`.
     #[must_use]
     pub fn tree(&self, purpose: Purpose) -> Option<&TreePin> {
         self.trees.iter().find(|tree| tree.purpose == purpose)
     }
 
-    /// That the file is complete, names one tree a purpose, and agrees with the boot configuration.
+    /// That the file is complete, names one tree a purpose, and agrees with each boot configuration.
     fn check(&self) -> Result<(), ProviderError> {
-        let boot = self.enclave.boot_configuration()?;
         let once = |purpose| self.trees.iter().filter(|tree| tree.purpose == purpose).count() <= 1;
-        let agrees = self.issuer_name == boot.issuer_name
-            && self.origin == boot.origin
-            && self.tree(Purpose::DedicatedIp) == Some(&boot.tree)
-            && self.trees.iter().all(|tree| once(tree.purpose))
-            && self.enclave.pcrs.contains_key(&0);
-        agrees.then_some(()).ok_or(ProviderError::Content)
+        for enclave in self.enclaves() {
+            let boot = enclave.boot_configuration()?;
+            let agrees = self.issuer_name == boot.issuer_name
+                && self.origin == boot.origin
+                && self.tree(Purpose::DedicatedIp) == Some(&boot.tree)
+                && enclave.pcrs.contains_key(&0);
+            if !agrees {
+                return Err(ProviderError::Content);
+            }
+        }
+        let once = self.trees.iter().all(|tree| once(tree.purpose));
+        once.then_some(()).ok_or(ProviderError::Content)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A provider's file: signed by the key that it names, complete, and in agreement with itself.
 
-use attested::{EnclavePin, Pcr, Provider, ProviderError, SignedProvider, Urls};
+use attested::{EnclavePin, Pcr, Provider, ProviderError, SignedProvider, Update, Urls};
 use coarse::{Epoch, Secret};
 use epoch_keys::{Purpose, Root, TreePin};
 use jws::{KeySet, SigningKey};
@@ -23,6 +23,7 @@ mod fixture {
         BootConfiguration {
             srt_keys: KeySet::from(key(1).verifying_key()),
             issuance_keys: KeySet::from(key(2).verifying_key()),
+            refused_minting_keys: vec![],
             order_keys: KeySet::from(key(3).verifying_key()),
             issuer_name: "issuer.example".into(),
             origin: "dip.example".into(),
@@ -49,6 +50,8 @@ mod fixture {
                 boot_configuration: serde_json::to_string(&boot()).unwrap(),
             },
             identity_endpoints: vec!["accounts.example:443".into()],
+            other_enclaves: vec![],
+            update: Update::default(),
         }
     }
 
@@ -189,4 +192,95 @@ fn content_that_contradicts_itself_is_neither_signed_nor_taken() {
         provider.enclave.boot_configuration = serde_json::to_string(&boot).unwrap();
     };
     assert_eq!(refused(other_purpose), content);
+}
+
+/// A file of the provider's, changed, signed by this key.
+fn signed(signer: u8, change: impl Fn(&mut Provider)) -> SignedProvider {
+    let mut provider = provider();
+    change(&mut provider);
+    SignedProvider::sign(&provider, &key(signer)).unwrap()
+}
+
+#[test]
+fn an_older_file_never_follows_a_newer_one() {
+    let numbered = |serial| signed(9, move |provider| provider.update.serial = serial);
+    let trusted = numbered(7);
+    assert_eq!(trusted.may_follow(&trusted), Ok(()), "the same one again");
+    assert_eq!(numbered(8).may_follow(&trusted), Ok(()));
+    let older = ProviderError::Older { given: 6, trusted: 7 };
+    assert_eq!(numbered(6).may_follow(&trusted), Err(older));
+    let other = signed(9, |provider| {
+        provider.update.serial = 7;
+        provider.name = "Another".into();
+    });
+    assert_eq!(other.may_follow(&trusted), Err(ProviderError::Equivocation));
+    // A file without a number is as old as can be.
+    assert!(signed(9, |_| {}).may_follow(&trusted).is_err());
+}
+
+#[test]
+fn only_the_named_successor_takes_a_signers_place_and_it_stays_named() {
+    let successor = |number: u8| Some(key(number).verifying_key().id().clone());
+    let with = |signer, serial, named: Option<jws::KeyId>| {
+        signed(signer, move |provider| {
+            provider.update.serial = serial;
+            provider.update.successor = named.clone();
+        })
+    };
+    let trusted = with(9, 7, successor(10));
+    assert_eq!(with(11, 8, None).may_follow(&trusted), Err(ProviderError::OtherSigner));
+    // The successor counts from the beginning, and the former signer is never taken back.
+    let moved = with(10, 1, successor(12));
+    assert_eq!(moved.may_follow(&trusted), Ok(()));
+    let back = with(9, 99, successor(10));
+    assert_eq!(back.may_follow(&moved), Err(ProviderError::OtherSigner));
+    // A thief of the signer's key can't put a successor of his own in the place of the one that was named, nor drop it.
+    for stolen in [with(9, 8, successor(11)), with(9, 8, None)] {
+        assert_eq!(stolen.may_follow(&trusted), Err(ProviderError::OtherSuccessor));
+    }
+    assert_eq!(with(9, 8, successor(10)).may_follow(&trusted), Ok(()));
+    assert_eq!(trusted.may_follow(&with(9, 1, None)), Ok(()), "naming one for the first time");
+}
+
+#[test]
+fn every_enclave_that_is_named_must_fit_the_file() {
+    let with = |spoil: fn(&mut EnclavePin)| {
+        refused(|provider| {
+            let mut other = provider.enclave.clone();
+            spoil(&mut other);
+            provider.other_enclaves.push(other);
+        })
+    };
+    assert_eq!(with(|_| {}), None);
+    assert_eq!(with(|other| other.pcrs.clear()), Some(ProviderError::Content));
+    assert_eq!(with(|other| other.boot_configuration = "{}".into()), Some(ProviderError::Content));
+    let elsewhere = |other: &mut EnclavePin| {
+        let mut boot = boot();
+        boot.origin = "elsewhere.example".into();
+        other.boot_configuration = serde_json::to_string(&boot).unwrap();
+    };
+    assert_eq!(with(elsewhere), Some(ProviderError::Content));
+}
+
+#[test]
+fn receipts_of_issuance_are_good_for_any_of_the_enclaves() {
+    let mut provider = provider();
+    let mut other = boot();
+    other.issuance_keys = jws::KeySet::from(key(20).verifying_key());
+    let mut pin = provider.enclave.clone();
+    pin.boot_configuration = serde_json::to_string(&other).unwrap();
+    provider.other_enclaves.push(pin);
+    let keys = provider.issuance_keys().unwrap();
+    for number in [2, 20] {
+        assert!(keys.get(key(number).verifying_key().id().as_str()).is_some(), "{number}");
+    }
+}
+
+#[test]
+fn a_file_ends_when_it_says_so() {
+    let mut provider = provider();
+    let at = coarse::UnixTime::from_seconds;
+    assert!(!provider.has_expired(at(u64::MAX)));
+    provider.update.expires = Some(at(100));
+    assert!(!provider.has_expired(at(99)) && provider.has_expired(at(100)));
 }

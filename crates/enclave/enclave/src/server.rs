@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use coarse::{Secret, system_rng};
-use jws::SigningKey;
+use jws::{SigningKey, VerifyingKey};
 use minting::{Mint, Observer, Outcome};
 use seal::OpeningKey;
 use wire::BootConfiguration;
@@ -38,7 +38,15 @@ pub struct Enclave<M, O> {
 struct Booted<O> {
     configuration: Vec<u8>,
     wrapped_key: Vec<u8>,
+    former_keys: Vec<Vec<u8>>,
     mint: Mint<O>,
+}
+
+impl<O: Observer> Booted<O> {
+    fn answer(&self) -> Answer {
+        let public_key = self.mint.minting_key().bytes().to_vec();
+        Answer::Booted { wrapped_key: self.wrapped_key.clone(), public_key }
+    }
 }
 
 /// Serves every stream that comes, each in a thread of its own, for ever.
@@ -106,7 +114,10 @@ impl<M: SecurityModule, O: Observer> Enclave<M, O> {
     /// The [`Failure`] that the parent is told.
     pub fn answer(&self, request: Request) -> Result<Answer, Failure> {
         match request {
-            Request::Boot { configuration, wrapped_key } => self.boot(&configuration, &wrapped_key),
+            Request::Boot { configuration, wrapped_key, former_keys } => {
+                self.boot(&configuration, &wrapped_key, &former_keys)
+            }
+            Request::NewKey => self.new_key(),
             Request::Attest { nonce } => self.attest(&nonce),
             Request::Generate { order, sealed } => {
                 let order = std::str::from_utf8(&order).map_err(|_| Failure::Order)?;
@@ -121,40 +132,73 @@ impl<M: SecurityModule, O: Observer> Enclave<M, O> {
         }
     }
 
-    /// Boots once. The same configuration again is answered as before; another is refused.
-    fn boot(&self, configuration: &[u8], wrapped_key: &[u8]) -> Result<Answer, Failure> {
+    /// Boots once. The same configuration with the same former keys again is answered as before; another is refused.
+    fn boot(
+        &self,
+        configuration: &[u8],
+        wrapped_key: &[u8],
+        former_keys: &[Vec<u8>],
+    ) -> Result<Answer, Failure> {
         let mut waiting = self.booting.lock().map_err(|_| Failure::Module)?;
         if let Some(booted) = self.booted.get() {
-            let same = booted.configuration == configuration;
-            return same
-                .then(|| Answer::Booted { wrapped_key: booted.wrapped_key.clone() })
-                .ok_or(Failure::Configuration);
+            let same = booted.configuration == configuration && booted.former_keys == former_keys;
+            return same.then(|| booted.answer()).ok_or(Failure::Configuration);
         }
         let boot: BootConfiguration =
             serde_json::from_slice(configuration).map_err(|_| Failure::Configuration)?;
         let (seed, wrapped_key) = self.minting_seed(wrapped_key)?;
         let minting_key = SigningKey::from_seed(&seed).map_err(|_| Failure::Module)?;
+        // A former key proves itself: only this program's key source wrapped it, and gives it back.
+        let former = former_keys.iter().map(|wrapped| self.former_key(wrapped));
+        let former = former.collect::<Result<Vec<_>, _>>()?;
+        let refused = |key: &VerifyingKey| boot.refused_minting_keys.contains(key.id());
+        if refused(minting_key.verifying_key()) || former.iter().any(refused) {
+            return Err(Failure::Configuration);
+        }
         let opening_key = OpeningKey::generate(&mut system_rng());
         let observer = waiting.take().ok_or(Failure::Module)?;
         let booted = Booted {
             configuration: configuration.to_vec(),
-            wrapped_key: wrapped_key.clone(),
-            mint: Mint::new(boot, opening_key, minting_key, observer),
+            wrapped_key,
+            former_keys: former_keys.to_vec(),
+            mint: Mint::with_former_keys(boot, opening_key, minting_key, former, observer),
         };
+        let answer = booted.answer();
         self.booted.set(booted).map_err(|_| Failure::Module)?;
-        Ok(Answer::Booted { wrapped_key })
+        Ok(answer)
     }
 
     /// The minting key's seed, from the wrapped key or new, and the wrapped key.
     fn minting_seed(&self, wrapped: &[u8]) -> Result<(Secret<32>, Vec<u8>), Failure> {
         if wrapped.is_empty() {
-            let seed = Secret::random(&mut system_rng());
-            let wrapped = self.module.wrap(seed.expose()).map_err(|_| Failure::Module)?;
-            return Ok((seed, wrapped));
+            return self.new_seed();
         }
+        Ok((self.unwrapped(wrapped)?, wrapped.to_vec()))
+    }
+
+    fn new_seed(&self) -> Result<(Secret<32>, Vec<u8>), Failure> {
+        let seed = Secret::random(&mut system_rng());
+        let wrapped = self.module.wrap(seed.expose()).map_err(|_| Failure::Module)?;
+        Ok((seed, wrapped))
+    }
+
+    fn unwrapped(&self, wrapped: &[u8]) -> Result<Secret<32>, Failure> {
         let seed = self.module.unwrap(wrapped).map_err(|_| Failure::Configuration)?;
-        let seed = seed.as_slice().try_into().map_err(|_| Failure::Configuration)?;
-        Ok((Secret::new(seed), wrapped.to_vec()))
+        seed.as_slice().try_into().map(Secret::new).map_err(|_| Failure::Configuration)
+    }
+
+    /// The public part of a key that minted before; the rest is dropped at once.
+    fn former_key(&self, wrapped: &[u8]) -> Result<VerifyingKey, Failure> {
+        let key = SigningKey::from_seed(&self.unwrapped(wrapped)?).map_err(|_| Failure::Module)?;
+        Ok(key.verifying_key().clone())
+    }
+
+    /// A minting key for a later boot.
+    fn new_key(&self) -> Result<Answer, Failure> {
+        self.booted()?;
+        let (seed, wrapped_key) = self.new_seed()?;
+        let key = SigningKey::from_seed(&seed).map_err(|_| Failure::Module)?;
+        Ok(Answer::Key { wrapped_key, public_key: key.verifying_key().bytes().to_vec() })
     }
 
     fn attest(&self, nonce: &[u8]) -> Result<Answer, Failure> {
@@ -163,7 +207,9 @@ impl<M: SecurityModule, O: Observer> Enclave<M, O> {
         }
         let booted = self.booted()?;
         let minting_key = booted.mint.minting_key();
-        let user_data = BootConfiguration::user_data(&booted.configuration, minting_key);
+        let former_keys = booted.mint.former_keys();
+        let user_data =
+            BootConfiguration::user_data(&booted.configuration, minting_key, former_keys);
         let document = self
             .module
             .attest(booted.mint.sealing_key().bytes(), &user_data, nonce)
@@ -172,6 +218,7 @@ impl<M: SecurityModule, O: Observer> Enclave<M, O> {
             document,
             configuration: booted.configuration.clone(),
             minting_key: minting_key.bytes().to_vec(),
+            former_keys: former_keys.iter().map(|key| key.bytes().to_vec()).collect(),
         })
     }
 

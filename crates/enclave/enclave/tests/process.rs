@@ -74,8 +74,8 @@ mod fixture {
 
         pub(super) fn boot(&mut self, wrapped_key: Vec<u8>) -> Result<Vec<u8>, Failure> {
             let configuration = CONFIGURATION.as_bytes().to_vec();
-            match self.ask(&Request::Boot { configuration, wrapped_key }) {
-                Answer::Booted { wrapped_key } => Ok(wrapped_key),
+            match self.ask(&Request::Boot { configuration, wrapped_key, former_keys: vec![] }) {
+                Answer::Booted { wrapped_key, .. } => Ok(wrapped_key),
                 Answer::Failed(failure) => Err(failure),
                 other => panic!("{other:?}"),
             }
@@ -83,7 +83,7 @@ mod fixture {
 
         pub(super) fn attest(&mut self, nonce: &[u8]) -> Served {
             match self.ask(&Request::Attest { nonce: nonce.to_vec() }) {
-                Answer::Attested { document, configuration, minting_key } => {
+                Answer::Attested { document, configuration, minting_key, .. } => {
                     let key = VerifyingKey::from_bytes(minting_key.try_into().unwrap());
                     Served::new(document, configuration, key)
                 }

@@ -53,3 +53,11 @@ impl Drt {
         end.map(|_| drt).ok_or(jws::Error::Claims)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_former_minting_key_is_kept_as_long_as_its_refresh_tokens_live() {
+        assert_eq!(wire::REFRESH_TOKEN_LIFE, lease::DRT_LIFE);
+    }
+}

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use coarse::UnixTime;
-use jws::{KeySet, SigningKey};
+use jws::{KeySet, SigningKey, VerifyingKey};
 use lease::{
     Dat, DipDetails, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Order, Region,
     lease_end,
@@ -50,6 +50,7 @@ pub struct Mint<O> {
     boot: BootConfiguration,
     opening_key: OpeningKey,
     minting_key: SigningKey,
+    former: Vec<VerifyingKey>,
     minting_keys: KeySet,
     observer: O,
 }
@@ -70,8 +71,21 @@ impl<O: Observer> Mint<O> {
         minting_key: SigningKey,
         observer: O,
     ) -> Self {
-        let minting_keys = KeySet::from(minting_key.verifying_key());
-        Self { boot, opening_key, minting_key, minting_keys, observer }
+        Self::with_former_keys(boot, opening_key, minting_key, Vec::new(), observer)
+    }
+
+    /// As [`new`](Self::new), for a mint that also believes refresh tokens that these keys signed before.
+    #[must_use]
+    pub fn with_former_keys(
+        boot: BootConfiguration,
+        opening_key: OpeningKey,
+        minting_key: SigningKey,
+        former: Vec<VerifyingKey>,
+        observer: O,
+    ) -> Self {
+        let present = minting_key.verifying_key().clone();
+        let minting_keys = KeySet::new([present].into_iter().chain(former.iter().cloned()));
+        Self { boot, opening_key, minting_key, former, minting_keys, observer }
     }
 
     /// What clients seal to.
@@ -82,8 +96,14 @@ impl<O: Observer> Mint<O> {
 
     /// What its tokens are verified with.
     #[must_use]
-    pub const fn minting_key(&self) -> &jws::VerifyingKey {
+    pub const fn minting_key(&self) -> &VerifyingKey {
         self.minting_key.verifying_key()
+    }
+
+    /// What tokens that it made before are verified with.
+    #[must_use]
+    pub fn former_keys(&self) -> &[VerifyingKey] {
+        &self.former
     }
 
     /// A first assignment. The same order and request may come again (a lost answer): the same address, new tokens.
@@ -98,7 +118,7 @@ impl<O: Observer> Mint<O> {
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Outcome, Failure> {
-        let order = Order::verify(order, &self.boot.order_keys).map_err(|_| Failure::Order)?;
+        let order = Order::verify(order, &self.boot.order_keys, now).map_err(|_| Failure::Order)?;
         let bound = order.token.as_bytes();
         let (plaintext, answer) =
             self.open(envelope::ASSIGN, bound, sealed, envelope::ASSIGN_SIZE)?;
@@ -124,8 +144,8 @@ impl<O: Observer> Mint<O> {
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Outcome, Failure> {
-        let order =
-            ExtensionOrder::verify(order, &self.boot.order_keys).map_err(|_| Failure::Order)?;
+        let order = ExtensionOrder::verify(order, &self.boot.order_keys, now)
+            .map_err(|_| Failure::Order)?;
         if digest(&SHA256, sealed).as_ref() != order.request.0 {
             return Err(Failure::Order);
         }

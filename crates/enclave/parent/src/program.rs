@@ -1,17 +1,23 @@
 //! The command line, and the enclave's boot.
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use coarse::SystemClock;
+use coarse::{Clock as _, SystemClock};
+use jws::VerifyingKey;
+use key_ring::{Fresh, Key, KeysCommand, Ring, RingFile, Role, Rules, Standing};
 use record::Tap;
-use service::{ServeConfig, Server};
+use service::{CouldNotTry, ServeConfig, Server};
 use telemetry::{Counters, LogTarget};
-use wire::parent::{Answer, Request};
+use trail::{Operator, TrailCommand};
+use wire::frame::Message as _;
+use wire::parent::{Answer, Failure, Request};
+use zeroize::Zeroizing;
 
 use crate::{Link, router};
 
@@ -22,6 +28,8 @@ struct Arguments {
     /// Where the enclave's wrapped minting key is kept.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    #[command(flatten)]
+    operator: Operator,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,7 +51,29 @@ enum Command {
         #[arg(long, default_value = "stderr")]
         log: LogTarget,
     },
+    /// The enclave's minting keys, wrapped. A step counts when enclave and parent are started again.
+    Keys {
+        /// The Unix socket on which the enclave listens: it makes the next key.
+        #[arg(long, value_name = "SOCKET")]
+        enclave: Option<PathBuf>,
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// The audit trail of what operators did.
+    Trail {
+        #[command(subcommand)]
+        command: TrailCommand,
+    },
 }
+
+/// The minting key. Whoever verifies takes it from an attestation at first sight, so that a new one needs no notice; a refresh token
+/// lives for 60 days.
+const MINTING_ROLE: Role = Role {
+    name: "minting",
+    rules: Rules { notice: Duration::ZERO, overlap: wire::REFRESH_TOKEN_LIFE, most: 8 },
+    cost: "every lease whose tokens it signed last is lost: support resets the subscription, and its customer gets another address",
+    former_keys_work: true,
+};
 
 /// The whole program; `tap` hears what is received.
 pub fn main(tap: impl Tap) -> ExitCode {
@@ -51,27 +81,74 @@ pub fn main(tap: impl Tap) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
-    let Command::Serve { listen, enclave, boot_configuration, log } = arguments.command;
+    let Arguments { state, operator, command } = arguments;
+    let (listen, enclave, boot_configuration, log) = match command {
+        Command::Serve { listen, enclave, boot_configuration, log } => {
+            (listen, enclave, boot_configuration, log)
+        }
+        Command::Keys { enclave, command } => {
+            return keys(&state, command, &operator, enclave.as_deref());
+        }
+        Command::Trail { command } => return trail::run(command, &state),
+    };
     telemetry::init("parent", &log, &["parent", "service"], tracing::Level::INFO, SystemClock)?;
-    store::private_directory(&arguments.state)?;
+    store::private_directory(&state)?;
     let configuration = std::fs::read(&boot_configuration)
         .with_context(|| format!("cannot read {}", boot_configuration.display()))?;
     let link = Link::new(&enclave, tap.clone());
     let server = Server::bind(ServeConfig::new(listen), tap).await?;
-    boot(&link, configuration, &arguments.state.join("minting-key.wrapped")).await?;
+    boot(&link, configuration, &RingFile::of(&state, MINTING_ROLE.name)).await?;
     server.run(router(link, Counters::new())).await?;
     Ok(())
 }
 
-/// Boots the enclave with the configuration and the minting key that a former run kept; waits until it is up.
-async fn boot<T: Tap>(link: &Link<T>, configuration: Vec<u8>, kept: &Path) -> anyhow::Result<()> {
-    let wrapped_key = match std::fs::read(kept) {
-        Ok(wrapped) => wrapped,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error).context("cannot read the wrapped minting key"),
+/// A step of the minting key's rotation.
+fn keys(
+    state: &Path,
+    command: KeysCommand,
+    operator: &Operator,
+    enclave: Option<&Path>,
+) -> anyhow::Result<()> {
+    const NO_SOCKET: CouldNotTry = CouldNotTry("say with --enclave where the enclave listens");
+    if RingFile::of(state, MINTING_ROLE.name).read()?.is_none() {
+        bail!(CouldNotTry("the enclave was never booted: it makes its first key then"));
+    }
+    key_ring::run(&MINTING_ROLE, state, command, operator, || {
+        let mut stream = UnixStream::connect(enclave.context(NO_SOCKET)?)
+            .context(CouldNotTry("the enclave does not answer on its socket"))?;
+        Request::NewKey.write_to(&mut stream)?;
+        match Answer::read_from(&mut stream)? {
+            Some(Answer::Key { wrapped_key, public_key }) => fresh(wrapped_key, public_key),
+            Some(Answer::Failed(failure)) => bail!("the enclave made no key: {failure}"),
+            _ => bail!("the enclave gave an unexpected answer"),
+        }
+    })
+}
+
+/// A wrapped key for the ring.
+fn fresh(wrapped_key: Vec<u8>, public_key: Vec<u8>) -> anyhow::Result<Fresh> {
+    let public = public_key.try_into().ok().context("the enclave's public key is none")?;
+    let kid = VerifyingKey::from_bytes(public).id().to_string();
+    Ok(Fresh { kid, public, secret: Zeroizing::new(wrapped_key) })
+}
+
+/// Boots the enclave with the configuration and the minting keys that a former run kept; waits until it is up.
+async fn boot<T: Tap>(
+    link: &Link<T>,
+    configuration: Vec<u8>,
+    kept: &RingFile,
+) -> anyhow::Result<()> {
+    let ring = kept.read().context("the wrapped minting keys can't be read")?;
+    let current = ring.as_ref().and_then(Ring::current).and_then(Key::secret);
+    let former = ring.iter().flat_map(Ring::keys).filter(|key| key.standing == Standing::Former);
+    let former_keys: Vec<_> = former.filter_map(Key::secret).map(<[u8]>::to_vec).collect();
+    let wrapped_key = current.map(<[u8]>::to_vec).unwrap_or_default();
+    let with = |wrapped_key| Request::Boot {
+        configuration: configuration.clone(),
+        wrapped_key,
+        former_keys: former_keys.clone(),
     };
-    let request =
-        Request::Boot { configuration: configuration.clone(), wrapped_key: wrapped_key.clone() };
+    let request = with(wrapped_key.clone());
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     let answer = loop {
         match link.ask(&request).await {
@@ -83,19 +160,24 @@ async fn boot<T: Tap>(link: &Link<T>, configuration: Vec<u8>, kept: &Path) -> an
         }
     };
     match answer {
-        Answer::Booted { wrapped_key: present } => {
+        Answer::Booted { wrapped_key: present, public_key } => {
             if wrapped_key.is_empty() {
-                store::write_secret_file(kept, &present)?;
+                let first = || fresh(present.clone(), public_key);
+                kept.change(SystemClock.now(), first, |_| Ok::<_, anyhow::Error>(()))?;
             } else if wrapped_key != present {
                 bail!(
                     "the enclave runs with another minting key than the one kept in {}: restart the enclave",
-                    kept.display()
+                    kept.path().display()
                 );
             }
-            link.boot_again_with(Request::Boot { configuration, wrapped_key: present });
+            link.boot_again_with(with(present));
             tracing::info!("the enclave is booted");
             Ok(())
         }
+        Answer::Failed(Failure::Configuration) => bail!(
+            "the enclave could not be booted: {}; restart the enclave if its configuration or its keys were changed",
+            Failure::Configuration
+        ),
         Answer::Failed(failure) => bail!("the enclave could not be booted: {failure}"),
         _ => bail!("the enclave gave an unexpected answer"),
     }

@@ -55,12 +55,17 @@ async fn attestation<T: Tap>(
                 .with_detail("give nonce as hexadecimal digits, at most 512 bytes")
         })?;
     match door.ask("attestation", &Request::Attest { nonce }).await? {
-        Answer::Attested { document, configuration, minting_key } => {
-            let key = minting_key.try_into().map_err(|_| Problem::internal())?;
-            Ok(Json(Served::new(document, configuration, VerifyingKey::from_bytes(key))))
+        Answer::Attested { document, configuration, minting_key, former_keys } => {
+            let former = former_keys.into_iter().map(public_key).collect::<Result<_, _>>()?;
+            let served = Served::new(document, configuration, public_key(minting_key)?);
+            Ok(Json(served.with_former_keys(former)))
         }
         answer => Err(unexpected(&answer)),
     }
+}
+
+fn public_key(bytes: Vec<u8>) -> Result<VerifyingKey, Problem> {
+    bytes.try_into().map(VerifyingKey::from_bytes).map_err(|_| Problem::internal())
 }
 
 async fn generate<T: Tap>(

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use epoch_keys::TreePin;
-use jws::{KeySet, VerifyingKey};
+use jws::{KeyId, KeySet, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 /// The keys and names that an enclave is booted with. They decide whose subscriptions and whose orders it believes, so
@@ -25,16 +25,28 @@ pub struct BootConfiguration {
     pub origin: String,
     /// The tree of `dedicated-ip` keys.
     pub tree: TreePin,
+    /// Minting keys that got into wrong hands: an enclave with this configuration neither mints with them nor believes what they signed,
+    /// even if its parent gives them back to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_minting_keys: Vec<KeyId>,
 }
 
 impl BootConfiguration {
-    /// The `user_data` of an enclave with this configuration and minting key:
-    /// SHA-256(configuration || minting public key). The key is always 32 bytes, so the border is clear.
+    /// The `user_data` of an enclave with this configuration and these minting keys: SHA-256(configuration || minting public key ||
+    /// former minting public keys). Each key is 32 bytes and the configuration is one JSON object that the asker knows, so the borders are
+    /// clear.
     #[must_use]
-    pub fn user_data(configuration: &[u8], minting_key: &VerifyingKey) -> [u8; 32] {
+    pub fn user_data(
+        configuration: &[u8],
+        minting_key: &VerifyingKey,
+        former: &[VerifyingKey],
+    ) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         context.update(configuration);
         context.update(minting_key.bytes());
+        for key in former {
+            context.update(key.bytes());
+        }
         let mut hash = [0; 32];
         hash.copy_from_slice(context.finish().as_ref());
         hash

@@ -5,7 +5,7 @@
 //! field = length (u32 big-endian) || bytes
 //! ```
 //!
-//! Each kind has a fixed number of fields; anything that is left over is refused. A request is answered by
+//! Each kind has a fixed number of fields, but for lists at a frame's end; anything that is left over is refused. A request is answered by
 //! one frame; requests on one stream are answered in turn. Frames may hold secrets (a minting key on its way to be
 //! wrapped), so the buffers they are written from and read into are wiped.
 

@@ -18,3 +18,6 @@ pub mod module;
 pub mod parent;
 
 pub use boot::BootConfiguration;
+
+/// How long a refresh token lives: so long after it minted last a former minting key is of use.
+pub const REFRESH_TOKEN_LIFE: std::time::Duration = std::time::Duration::from_secs(60 * 24 * 3600);

@@ -11,7 +11,11 @@ pub enum Request {
         configuration: Vec<u8>,
         /// The wrapped minting key; empty for a new one.
         wrapped_key: Vec<u8>,
+        /// Wrapped keys that minted before, and whose tokens are still to be believed.
+        former_keys: Vec<Vec<u8>>,
     },
+    /// Make a new minting key and wrap it: nothing mints with it before a boot that gives it.
+    NewKey,
     /// Attest, with the asker's nonce.
     Attest {
         /// Up to 512 bytes.
@@ -40,6 +44,8 @@ pub enum Answer {
     Booted {
         /// The wrapped minting key, to be kept by the parent.
         wrapped_key: Vec<u8>,
+        /// Its public key (32 bytes).
+        public_key: Vec<u8>,
     },
     /// Attested.
     Attested {
@@ -49,6 +55,15 @@ pub enum Answer {
         configuration: Vec<u8>,
         /// The minting public key (32 bytes).
         minting_key: Vec<u8>,
+        /// The public keys that minted before (32 bytes each).
+        former_keys: Vec<Vec<u8>>,
+    },
+    /// A new key.
+    Key {
+        /// The wrapped key, to be kept by the parent.
+        wrapped_key: Vec<u8>,
+        /// Its public key (32 bytes).
+        public_key: Vec<u8>,
     },
     /// Minted.
     Granted {
@@ -107,20 +122,28 @@ impl Failure {
 impl Message for Request {
     fn parts(&self) -> (u8, Vec<&[u8]>) {
         match self {
-            Self::Boot { configuration, wrapped_key } => (1, vec![configuration, wrapped_key]),
+            Self::Boot { configuration, wrapped_key, former_keys } => {
+                (1, with(&[configuration, wrapped_key], former_keys))
+            }
             Self::Attest { nonce } => (2, vec![nonce]),
             Self::Generate { order, sealed } => (3, vec![order, sealed]),
             Self::Refresh { order, sealed } => (4, vec![order, sealed]),
+            Self::NewKey => (5, vec![]),
         }
     }
 
     fn from_parts(kind: u8, fields: Vec<Vec<u8>>) -> Option<Self> {
         let mut fields = fields.into_iter();
         let request = match kind {
-            1 => Self::Boot { configuration: fields.next()?, wrapped_key: fields.next()? },
+            1 => Self::Boot {
+                configuration: fields.next()?,
+                wrapped_key: fields.next()?,
+                former_keys: fields.by_ref().collect(),
+            },
             2 => Self::Attest { nonce: fields.next()? },
             3 => Self::Generate { order: fields.next()?, sealed: fields.next()? },
             4 => Self::Refresh { order: fields.next()?, sealed: fields.next()? },
+            5 => Self::NewKey,
             _ => return None,
         };
         fields.next().is_none().then_some(request)
@@ -130,12 +153,13 @@ impl Message for Request {
 impl Message for Answer {
     fn parts(&self) -> (u8, Vec<&[u8]>) {
         match self {
-            Self::Booted { wrapped_key } => (129, vec![wrapped_key]),
-            Self::Attested { document, configuration, minting_key } => {
-                (130, vec![document, configuration, minting_key])
+            Self::Booted { wrapped_key, public_key } => (129, vec![wrapped_key, public_key]),
+            Self::Attested { document, configuration, minting_key, former_keys } => {
+                (130, with(&[document, configuration, minting_key], former_keys))
             }
             Self::Granted { grant, sealed } => (131, vec![grant, sealed]),
             Self::Refused { sealed } => (132, vec![sealed]),
+            Self::Key { wrapped_key, public_key } => (133, vec![wrapped_key, public_key]),
             Self::Failed(failure) => (192 + *failure as u8, vec![]),
         }
     }
@@ -143,19 +167,26 @@ impl Message for Answer {
     fn from_parts(kind: u8, fields: Vec<Vec<u8>>) -> Option<Self> {
         let mut fields = fields.into_iter();
         let answer = match kind {
-            129 => Self::Booted { wrapped_key: fields.next()? },
+            129 => Self::Booted { wrapped_key: fields.next()?, public_key: fields.next()? },
             130 => Self::Attested {
                 document: fields.next()?,
                 configuration: fields.next()?,
                 minting_key: fields.next()?,
+                former_keys: fields.by_ref().collect(),
             },
             131 => Self::Granted { grant: fields.next()?, sealed: fields.next()? },
             132 => Self::Refused { sealed: fields.next()? },
+            133 => Self::Key { wrapped_key: fields.next()?, public_key: fields.next()? },
             192.. => Self::Failed(*Failure::ALL.get(usize::from(kind - 192))?),
             _ => return None,
         };
         fields.next().is_none().then_some(answer)
     }
+}
+
+/// Fields, and a list after them.
+fn with<'a>(fields: &[&'a [u8]], list: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
+    fields.iter().copied().chain(list.iter().map(Vec::as_slice)).collect()
 }
 
 #[cfg(test)]
@@ -178,6 +209,15 @@ mod tests {
     fn messages_pass() {
         let request = Request::Generate { order: vec![1], sealed: vec![] };
         assert_eq!(through_a_stream(&request), request);
+        for former_keys in [vec![], vec![vec![3; 32]], vec![vec![3; 32], vec![4; 32]]] {
+            let (configuration, wrapped_key) = (b"{}".to_vec(), vec![2; 60]);
+            let boot =
+                Request::Boot { configuration, wrapped_key, former_keys: former_keys.clone() };
+            assert_eq!(through_a_stream(&boot), boot);
+            let (document, configuration, minting_key) = (vec![1], b"{}".to_vec(), vec![2; 32]);
+            let attested = Answer::Attested { document, configuration, minting_key, former_keys };
+            assert_eq!(through_a_stream(&attested), attested);
+        }
         for failure in Failure::ALL {
             assert_eq!(through_a_stream(&Answer::Failed(failure)), Answer::Failed(failure));
         }

@@ -111,7 +111,8 @@ impl SubscriptionCommand {
                     Some(number) => SubscriptionVersion::new(number),
                     None => one.look(state, operator).await?.version,
                 };
-                let view = one.ask(state, operator, Method::POST, "/reset", Some(&Reset { from })).await?;
+                let view =
+                    one.ask(state, operator, Method::POST, "/reset", Some(&Reset { from })).await?;
                 (one, view)
             }
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use coarse::{SecretText, SystemClock};
-use key_ring::{KeysCommand, LiveSigner, Role, RingFile, Rules};
+use key_ring::{KeysCommand, LiveSigner, RingFile, Role, Rules};
 use record::Tap;
 use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
 use telemetry::LogTarget;
@@ -26,11 +26,7 @@ const MAX_BODY: usize = 16 * 1024;
 /// [`receipt::MAX_LIFE`] after it was signed.
 const SRT_ROLE: Role = Role {
     name: "srt",
-    rules: Rules {
-        notice: Duration::from_secs(24 * 3600),
-        overlap: receipt::MAX_LIFE,
-        most: 4,
-    },
+    rules: Rules { notice: Duration::from_secs(24 * 3600), overlap: receipt::MAX_LIFE, most: 4 },
     cost: "every SRT that it signed is refused, and each client fetches a new one at its next step",
     former_keys_work: false,
 };

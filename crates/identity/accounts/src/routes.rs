@@ -4,15 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use accounts_api::{
-    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, Reset, SRT, SUBSCRIPTION,
-    SubscriptionState, SubscriptionView,
+    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, Reset, SRT,
+    SUBSCRIPTION, SubscriptionState, SubscriptionView,
 };
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::routing::{get, post};
 use coarse::Clock;
-use http::request::Parts;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jws::KeySet;
 use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
@@ -114,16 +114,14 @@ async fn reset<S: AccountStore>(
 ) -> Result<Json<SubscriptionView>, Problem> {
     let id = parse(&id)?;
     let found = service.store.reset(id, request.from).await;
-    let found = found.map_err(|error| {
-        match error {
-            ResetError::OtherVersion => Problem::new(
-                StatusCode::CONFLICT,
-                "subscription-version-differs",
-                "The subscription is at another version",
-            )
-            .with_detail("look at the subscription, and reset from its present version"),
-            ResetError::Store(error) => failed(&error),
-        }
+    let found = found.map_err(|error| match error {
+        ResetError::OtherVersion => Problem::new(
+            StatusCode::CONFLICT,
+            "subscription-version-differs",
+            "The subscription is at another version",
+        )
+        .with_detail("look at the subscription, and reset from its present version"),
+        ResetError::Store(error) => failed(&error),
     });
     service.noted(&operator, "subscription-reset", &id.to_hex(), found.and_then(view))
 }
@@ -198,7 +196,9 @@ impl<S: AccountStore> Accounts<S> {
                 "trail-failed",
                 "No line could be left in the audit trail",
             )
-            .with_detail("the act itself may have been done; repeat it when the trail can be written")
+            .with_detail(
+                "the act itself may have been done; repeat it when the trail can be written",
+            )
         })?;
         done
     }

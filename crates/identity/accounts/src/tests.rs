@@ -8,16 +8,16 @@ use coarse::{Clock as _, FixedClock, Secret, SecretText, UnixTime};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{Method, Request, Response};
 use jws::{KeySet, SigningKey};
+use key_ring::LiveSigner;
 use receipt::{ENCLAVE_AUDIENCE, ISSUER_AUDIENCE, Srt, SubscriptionVersion};
 use serde_json::{Value, json};
-use key_ring::LiveSigner;
 use service::{
     BaseUrl, ClientConfig, HttpClient, OperatorSecret, ReceivedProblem, ServeConfig, Server,
 };
 use tempfile::TempDir;
-use trail::Trail;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use trail::Trail;
 
 use crate::{AccountStore as _, Accounts, NumberHash, SqliteAccounts, router};
 

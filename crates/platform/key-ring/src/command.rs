@@ -147,8 +147,7 @@ fn step(
             Done { changed, kids: kid(ring.next()) }
         }
         KeysCommand::Activate { compromised, .. } => {
-            let changed =
-                ring.activate(now, rules, *compromised, cost).map_err(RingError::from)?;
+            let changed = ring.activate(now, rules, *compromised, cost).map_err(RingError::from)?;
             Done { changed, kids: kid(ring.current()) }
         }
         KeysCommand::Retire { kid, compromised, .. } => {

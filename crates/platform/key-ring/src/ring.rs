@@ -96,7 +96,9 @@ pub enum Refused {
         cost: &'static str,
     },
     /// What a former key signed may still be good.
-    #[error("{kid} may be retired from {safe_from} on, when the last thing that it signed has ended (--compromised retires it at once: {cost})")]
+    #[error(
+        "{kid} may be retired from {safe_from} on, when the last thing that it signed has ended (--compromised retires it at once: {cost})"
+    )]
     StillGood {
         /// The former key.
         kid: String,
@@ -109,7 +111,9 @@ pub enum Refused {
     #[error("there is no next key to take its place: prepare one first")]
     NoNext,
     /// The current key can't be retired.
-    #[error("{0} is the current key: activate another one first (with --compromised that ends this one at once)")]
+    #[error(
+        "{0} is the current key: activate another one first (with --compromised that ends this one at once)"
+    )]
     Current(String),
     /// No key has this name.
     #[error("there is no key {0}")]
@@ -134,7 +138,9 @@ impl Ring {
     /// All keys, the current one first.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         let standing = |wanted| self.keys.iter().filter(move |key| key.standing == wanted);
-        standing(Standing::Current).chain(standing(Standing::Next)).chain(standing(Standing::Former))
+        standing(Standing::Current)
+            .chain(standing(Standing::Next))
+            .chain(standing(Standing::Former))
     }
 
     /// The key that signs.
@@ -154,7 +160,10 @@ impl Ring {
     pub(crate) fn is_sound(&self) -> bool {
         let count = |wanted| self.keys.iter().filter(|key| key.standing == wanted).count();
         let apart = |key: &Key| {
-            self.keys.iter().filter(|other| other.kid == key.kid || other.place == key.place).count()
+            self.keys
+                .iter()
+                .filter(|other| other.kid == key.kid || other.place == key.place)
+                .count()
                 == 1
         };
         count(Standing::Current) == 1
@@ -174,10 +183,8 @@ impl Ring {
         if self.keys.len() >= rules.most {
             let former = self.keys.iter().filter(|key| key.standing == Standing::Former);
             let oldest = former.min_by_key(|key| key.since).or_else(|| self.current());
-            let (kid, since) = oldest.map_or_else(
-                || (String::new(), now.hour()),
-                |key| (key.kid.clone(), key.since),
-            );
+            let (kid, since) = oldest
+                .map_or_else(|| (String::new(), now.hour()), |key| (key.kid.clone(), key.since));
             return Err(Refused::Full { kid, safe_from: end(since, rules.overlap) });
         }
         let taken = |place| self.keys.iter().any(|key| key.place == place);
@@ -246,7 +253,9 @@ impl Ring {
             (None, standing) => standing == Standing::Former,
         };
         let over = |key: &Key| {
-            compromised || key.standing == Standing::Next || now >= end(key.since, rules.overlap).start()
+            compromised
+                || key.standing == Standing::Next
+                || now >= end(key.since, rules.overlap).start()
         };
         let soonest = self.keys.iter().filter(|key| meant(key)).min_by_key(|key| key.since);
         if let Some(key) = soonest.filter(|key| !over(key)) {
@@ -348,11 +357,8 @@ mod tests {
     use super::*;
 
     const DAY: u64 = 24 * 3600;
-    const RULES: Rules = Rules {
-        notice: Duration::from_secs(DAY),
-        overlap: Duration::from_secs(3 * DAY),
-        most: 3,
-    };
+    const RULES: Rules =
+        Rules { notice: Duration::from_secs(DAY), overlap: Duration::from_secs(3 * DAY), most: 3 };
     const START: u64 = 1_800_000_900;
     const COST: &str = "customers notice";
 
@@ -371,7 +377,8 @@ mod tests {
 
     fn expect(ring: &Ring, all: &[(u8, Standing)]) {
         assert!(ring.is_sound());
-        let all: Vec<_> = all.iter().map(|(key, standing)| (format!("key-{key}"), *standing)).collect();
+        let all: Vec<_> =
+            all.iter().map(|(key, standing)| (format!("key-{key}"), *standing)).collect();
         assert_eq!(names(ring), all);
     }
 

@@ -76,7 +76,9 @@ pub enum Broken {
     #[error("line {0} was changed")]
     Changed(usize),
     /// The noted head isn't in the trail.
-    #[error("the trail does not reach the head that was noted: lines are missing at its end, or it is another trail")]
+    #[error(
+        "the trail does not reach the head that was noted: lines are missing at its end, or it is another trail"
+    )]
     Short,
 }
 
@@ -168,7 +170,9 @@ mod tests {
         let mut edited = lines.clone();
         edited[1] = edited[1].replace("two", "twö");
         assert_eq!(refused(&edited), Broken::Changed(2));
-        for change in [("490000", "490001"), ("ada", "bob"), ("subject\":\"subject", "subject\":\"x")] {
+        for change in
+            [("490000", "490001"), ("ada", "bob"), ("subject\":\"subject", "subject\":\"x")]
+        {
             let mut edited = lines.clone();
             edited[0] = edited[0].replace(change.0, change.1);
             assert_eq!(refused(&edited), Broken::Changed(1), "{change:?}");

@@ -142,14 +142,32 @@ pub fn sign<C: Claims>(
     expires: Option<Hour>,
     claims: &C,
 ) -> Result<Compact, Error> {
+    sign_body(key, &Body { iss: issuer, aud: audiences, exp: expires.map(Hour::start), claims })
+}
+
+/// As [`sign`], for a token that ends at a moment within minutes: one that is used at once, by nobody who could learn from its end when it
+/// was made.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_briefly<C: Claims>(
+    key: &SigningKey,
+    issuer: &str,
+    audiences: &[&str],
+    expires: UnixTime,
+    claims: &C,
+) -> Result<Compact, Error> {
+    sign_body(key, &Body { iss: issuer, aud: audiences, exp: Some(expires), claims })
+}
+
+fn sign_body<C: Claims>(key: &SigningKey, body: &Body<'_, C>) -> Result<Compact, Error> {
     let header = Header {
         alg: "EdDSA".into(),
         kid: key.verifying_key().id().as_str().into(),
         typ: C::TYPE.into(),
     };
-    let body = Body { iss: issuer, aud: audiences, exp: expires.map(Hour::start), claims };
     let header = serde_json::to_vec(&header).map_err(|_| Error::Claims)?;
-    let mut body = serde_json::to_vec(&body).map_err(|_| Error::Claims)?;
+    let mut body = serde_json::to_vec(body).map_err(|_| Error::Claims)?;
     let mut text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&body));
     body.zeroize();
     let signature = key.sign(text.as_bytes());
@@ -175,7 +193,8 @@ pub fn verify<C: Claims>(
     verify_with_end(token, keys, expect, now).map(|(claims, _)| claims)
 }
 
-/// As [`verify`], and gives the hour at whose start the token ends, too; nothing for a token without end.
+/// As [`verify`], and gives the hour in which the token ends, too (at its start, but for [`sign_briefly`]'s); nothing for a token
+/// without end.
 ///
 /// # Errors
 /// As [`verify`].

@@ -39,6 +39,7 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
     let boot = BootConfiguration {
         srt_keys: keys(signed::ACCOUNTS)?,
         issuance_keys: keys(BLIND_TOKEN_SERVICE)?,
+        refused_minting_keys: vec![],
         order_keys: keys(DIP_SERVICE)?,
         issuer_name: ISSUER.into(),
         origin: ORIGIN.into(),
@@ -46,7 +47,7 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
     };
     let text = serde_json::to_string(&boot)?;
     let minting_key = signed::key(ENCLAVE)?;
-    let user_data = BootConfiguration::user_data(text.as_bytes(), minting_key.verifying_key());
+    let user_data = BootConfiguration::user_data(text.as_bytes(), minting_key.verifying_key(), &[]);
 
     let order = Order {
         lease: LEASE,
@@ -55,7 +56,7 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
         token: drawn.token.spend_hash(),
         frozen: false,
     };
-    let order = order.sign(&signed::key(DIP_SERVICE)?)?;
+    let order = order.sign(&signed::key(DIP_SERVICE)?, NOW)?;
     let request = AssignRequest {
         srt: signed::srt()?,
         receipt: signed::receipt(drawn)?,

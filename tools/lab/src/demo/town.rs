@@ -119,20 +119,10 @@ impl Town {
     /// # Errors
     /// When a service doesn't come up.
     pub fn open(mut self) -> Result<Self> {
-        let trees: Vec<Value> = self.ask_json("issuer", &["trees", "--json"])?;
-        let tree = trees.iter().find(|tree| tree.get("purpose") == Some(&json!("dedicated-ip")));
-        let boot = json!({
-            "srt_keys": self.ask_json::<Value>("accounts", &["keys", "--json"])?,
-            "issuance_keys": self.ask_json::<Value>("issuer", &["receipt-keys", "--json"])?,
-            "order_keys": self.ask_json::<Value>("dip", &["order-keys", "--json"])?,
-            "issuer_name": ISSUER_NAME,
-            "origin": ORIGIN,
-            "tree": tree.context("the issuer has no tree for dedicated IPs")?,
-        })
-        .to_string();
+        let boot = self.boot_configuration()?;
         self.write("boot.json", &boot)?;
         self.start_module()?;
-        self.sign_provider(&trees, &boot)?;
+        self.sign_provider(1, &[&boot])?;
         self.fill_pool()?;
         for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
             self.start(service)?;
@@ -141,6 +131,46 @@ impl Town {
             self.wait_for(service)?;
         }
         Ok(self)
+    }
+
+    /// A boot configuration that believes all keys which the services publish now: present, next and former ones.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn boot_configuration(&self) -> Result<String> {
+        let trees = self.trees()?;
+        let tree = trees.iter().find(|tree| tree.get("purpose") == Some(&json!("dedicated-ip")));
+        let boot = json!({
+            "srt_keys": self.ask_json::<Value>("accounts", &["keys", "--json"])?,
+            "issuance_keys": self.ask_json::<Value>("issuer", &["receipt-keys", "--json"])?,
+            "order_keys": self.ask_json::<Value>("dip", &["order-keys", "--json"])?,
+            "issuer_name": ISSUER_NAME,
+            "origin": ORIGIN,
+            "tree": tree.context("the issuer has no tree for dedicated IPs")?,
+        });
+        Ok(boot.to_string())
+    }
+
+    /// Gives the blind token service the keys that accounts publishes now.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn give_srt_keys(&self) -> Result<()> {
+        self.write("srt-keys.json", &self.ask("accounts", &["keys", "--json"])?)
+    }
+
+    /// With which configuration the enclave is booted when it and its parent are started again.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn boot_with(&self, boot: &str) -> Result<()> {
+        self.write("boot.json", boot)
+    }
+
+    /// The Unix socket on which the enclave listens.
+    #[must_use]
+    pub fn enclave_socket(&self) -> PathBuf {
+        self.socket()
     }
 
     /// Tells everything to stop, and waits: services drain.
@@ -359,11 +389,27 @@ impl Town {
         self.zone.root.join("enclave.sock")
     }
 
-    /// Writes and signs `provider.json`. PCR0 is computed here from the enclave's file, not taken from the module.
-    fn sign_provider(&self, trees: &[Value], boot: &str) -> Result<()> {
+    fn trees(&self) -> Result<Vec<Value>> {
+        self.ask_json("issuer", &["trees", "--json"])
+    }
+
+    /// Writes and signs `provider.json`, which names enclaves with each of these boot configurations. PCR0 is computed here from the
+    /// enclave's file, not taken from the module.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn sign_provider(&self, serial: u64, boots: &[&str]) -> Result<()> {
+        let trees = self.trees()?;
         let root = std::fs::read(self.zone.root.join("nsm/state/root.der"))?;
         let enclave = std::fs::read(self.binaries.service("enclave", self.zone.tapped))?;
         let measured = [&[0; 48][..], digest(&SHA384, &enclave).as_ref()].concat();
+        let mut enclaves = boots.iter().map(|boot| {
+            json!({
+                "root": STANDARD.encode(&root),
+                "pcrs": {"0": hex::encode(digest(&SHA384, &measured))},
+                "boot_configuration": boot,
+            })
+        });
         let Addresses { accounts, issuer, parent, dip, .. } = &self.doors;
         let draft = json!({
             "name": "Cloakroom demo",
@@ -376,10 +422,11 @@ impl Town {
             "issuer_name": ISSUER_NAME,
             "origin": ORIGIN,
             "trees": trees,
-            "enclave": {
-                "root": STANDARD.encode(root),
-                "pcrs": {"0": hex::encode(digest(&SHA384, &measured))},
-                "boot_configuration": boot,
+            "enclave": enclaves.next().context("an enclave needs a boot configuration")?,
+            "other_enclaves": enclaves.collect::<Vec<_>>(),
+            "update": {
+                "serial": serial,
+                "url": format!("http://{dip}/.well-known/cloakroom-provider.json"),
             },
             "identity_endpoints": [accounts.to_string(), issuer.to_string()],
         });

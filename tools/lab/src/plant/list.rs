@@ -222,11 +222,11 @@ pub(crate) const PLANTS: [Plant; 22] = [
     Plant {
         kind: Kind::FileTime,
         form: "a visit on both sides touches a key's file",
-        expected: &[(Party::Accounts, "state/keys/srt.key"), (DIP, "state/keys/order.key")],
+        expected: &[(Party::Accounts, "state/keys/srt.ring"), (DIP, "state/keys/order.ring")],
         learns: None,
         how: How::Disk(|ground| {
-            ground.touch("accounts/state/keys/srt.key", 1500)?;
-            ground.touch("dip/state/keys/order.key", 1750)
+            ground.touch("accounts/state/keys/srt.ring", 1500)?;
+            ground.touch("dip/state/keys/order.ring", 1750)
         }),
     },
     Plant {

@@ -7,16 +7,18 @@ mod refresh;
 use std::sync::Arc;
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{HeaderValue, StatusCode};
+use ::http::{HeaderName, HeaderValue, StatusCode};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use coarse::Clock;
 use dip_api::Regions;
 use enclave_watch::EnclaveWatch;
 use encoding::Base64Url;
-use jws::SigningKey;
+use jws::KeySet;
+use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
 use service::{Json, Problem};
 use telemetry::Counters;
 use wire::envelope::REQUEST_OVERHEAD;
@@ -32,9 +34,11 @@ pub struct Dip<S, E> {
     /// The enclave, and its attested keys.
     pub enclave: EnclaveWatch<E>,
     /// Signs orders.
-    pub order_key: SigningKey,
+    pub order_key: LiveSigner,
     /// Decides on tokens.
     pub gate: TokenGate,
+    /// The provider's file, as it was signed: clients fetch newer ones here.
+    pub provider: Bytes,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
     /// What `/metrics` shows.
@@ -49,6 +53,8 @@ pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
         .route(dip_api::REGIONS, get(regions::<S, E>))
         .route(dip_api::ASSIGN, post(assign::assign::<S, E>))
         .route(dip_api::REFRESH, post(refresh::refresh::<S, E>))
+        .route(dip_api::PROVIDER, get(provider::<S, E>))
+        .route(JWKS, get(jwks::<S, E>))
         .route("/health", get(health::<S, E>))
         .route("/metrics", get(metrics::<S, E>))
         .with_state(dip)
@@ -57,6 +63,20 @@ pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
 async fn regions<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Result<Json<Regions>, Problem> {
     let regions = dip.store.regions().await.map_err(|error| problems::store(&error))?;
     Ok(Json(Regions { regions }))
+}
+
+/// The keys that orders may be verified with now: those that sign, will sign and signed.
+async fn jwks<S: DipStore, E: Enclave>(
+    State(dip): App<S, E>,
+) -> ([(HeaderName, &'static str); 1], axum::Json<KeySet>) {
+    ([(CONTENT_TYPE, JWKS_TYPE)], axum::Json(dip.order_key.published()))
+}
+
+/// The provider's file.
+async fn provider<S: DipStore, E: Enclave>(
+    State(dip): App<S, E>,
+) -> ([(HeaderName, &'static str); 1], Bytes) {
+    ([(CONTENT_TYPE, "application/json")], dip.provider.clone())
 }
 
 async fn health<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Result<Response, Problem> {

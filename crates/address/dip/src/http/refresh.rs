@@ -45,7 +45,7 @@ pub(super) async fn refresh<S: DipStore, E: Enclave>(
         request,
         frozen: held.frozen,
     };
-    let order = order.sign(&dip.order_key).map_err(problems::signing)?;
+    let order = order.sign(&dip.order_key.key(), dip.clock.now()).map_err(problems::signing)?;
     let mint = dip.enclave.attestor().mint(MintFor::Refresh, order, sealed);
     let minted = mint.await.map_err(problems::mint)?;
 

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use attested::{EnclavePin, Provider, Urls};
+use attested::{EnclavePin, Provider, Update, Urls};
 use blind_rsa::{AwsLcSigner, RawSigner};
+use bytes::Bytes;
 use bytes::Bytes;
 use coarse::{Clock, Epoch, FixedClock, Secret, UnixTime, Week, system_rng};
 use dip::store::{DipStore, RegionStatus, SqliteStore};
@@ -16,6 +17,7 @@ use epoch_keys::{CommitmentTree, PublishedKey, Purpose, TreePin, challenge};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use jws::{Compact, KeySet, SigningKey};
+use key_ring::LiveSigner;
 use lease::{Extension, ExtensionOrder, Grant, LeaseId, Order, RequestHash, TunnelEnd};
 use peer_key::PeerSecret;
 use privacy_pass::{PendingToken, SpendHash, Token, TokenHeader, TokenResponse, TokenSeed};
@@ -82,6 +84,8 @@ fn provider(tree: TreePin) -> Provider {
         trees: vec![tree],
         enclave: EnclavePin { root: vec![], pcrs: [].into(), boot_configuration: String::new() },
         identity_endpoints: vec![],
+        other_enclaves: vec![],
+        update: Update::default(),
     }
 }
 
@@ -162,7 +166,7 @@ impl Enclave for FakeEnclave {
         };
         let grant = match what {
             MintFor::Assignment => {
-                let order = Order::verify(order.as_str(), &order_keys).unwrap();
+                let order = Order::verify(order.as_str(), &order_keys, self.0.clock.now()).unwrap();
                 assert_eq!(sealed.0.len(), ASSIGN_SIZE + REQUEST_OVERHEAD);
                 let token = match mood {
                     Mood::GrantsAnotherRequest => SpendHash::from_bytes([9; 32]),
@@ -171,7 +175,8 @@ impl Enclave for FakeEnclave {
                 Grant { lease: lease(order.lease), token, ends }.sign(&key)
             }
             MintFor::Refresh => {
-                let order = ExtensionOrder::verify(order.as_str(), &order_keys).unwrap();
+                let order = ExtensionOrder::verify(order.as_str(), &order_keys, self.0.clock.now())
+                    .unwrap();
                 assert_eq!(sealed.0.len(), REFRESH_SIZE + REQUEST_OVERHEAD);
                 *self.0.last_extension.lock().unwrap() = Some(order.clone());
                 let request = match mood {
@@ -234,8 +239,9 @@ pub(crate) async fn start_unattested() -> Service {
     let dip = Arc::new(Dip {
         store: store.clone(),
         enclave: EnclaveWatch::new(enclave.clone()),
-        order_key: signing_key(2),
+        order_key: LiveSigner::fixed(signing_key(2)),
         gate,
+        provider: Bytes::from_static(b"{}"),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         counters: Counters::new(),
     });

@@ -23,10 +23,23 @@ pub(crate) fn run(command: Provider) -> Result<(), Failure> {
         .map_err(|error| Failure::untried(&error))?;
     let key = signing_key(&key).map_err(|error| Failure::untried(&error))?;
     let signed = SignedProvider::sign(&provider, &key).map_err(anyhow::Error::from)?;
+    // What clients would refuse isn't published in the place of what they trust.
+    if let Some(former) = former(&out)? {
+        signed.may_follow(&former).map_err(anyhow::Error::from)?;
+    }
     let json = signed.to_json().map_err(anyhow::Error::from)?;
     std::fs::write(&out, json).with_context(|| out.display().to_string())?;
     note(format_args!("Written to {}, signed by {}.", out.display(), signed.signer()));
     Ok(())
+}
+
+/// The file that is to be replaced.
+fn former(path: &Path) -> anyhow::Result<Option<SignedProvider>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(SignedProvider::parse(&bytes)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(path.display().to_string()),
+    }
 }
 
 /// The key in the file; a fresh one is written (0600) when there is none.

@@ -1,12 +1,13 @@
 //! `cloakroom trust`.
 
+use attested::EnclavePin;
 use session::TrustView;
 
 use crate::arguments::{Global, Trust};
 use crate::commands::session;
 use crate::output::{Failure, json, line, note};
 
-pub(crate) fn run(global: &Global, command: Trust) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, command: Trust) -> Result<(), Failure> {
     let mut session = session(global)?;
     match command {
         Trust::Add { file, accept_untrusted_development } => {
@@ -14,6 +15,15 @@ pub(crate) fn run(global: &Global, command: Trust) -> Result<(), Failure> {
                 .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
             let view = session.add_trust(&bytes, accept_untrusted_development)?;
             show(global, &view)
+        }
+        Trust::Update => {
+            let changed = session.update_trust().await?;
+            note(if changed {
+                "The provider has a newer file."
+            } else {
+                "There is no newer file."
+            });
+            show(global, &session.trust_view()?)
         }
         Trust::Show => show(global, &session.trust_view()?),
         Trust::Remove => {
@@ -30,7 +40,11 @@ fn show(global: &Global, view: &TrustView) -> Result<(), Failure> {
     }
     line(format_args!("provider     {}", view.name));
     line(format_args!("signed by    {}", view.signer));
-    for (index, pcr) in view.provider.enclave.pcrs() {
+    line(format_args!("serial       {}", view.provider.update.serial));
+    if let Some(successor) = &view.provider.update.successor {
+        line(format_args!("successor    {successor}"));
+    }
+    for (index, pcr) in view.provider.enclaves().flat_map(EnclavePin::pcrs) {
         line(format_args!("enclave PCR{index} {}", hex::encode(pcr)));
     }
     for tree in &view.provider.trees {

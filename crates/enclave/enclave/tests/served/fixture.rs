@@ -104,6 +104,7 @@ pub(crate) fn configuration() -> Vec<u8> {
     let boot = BootConfiguration {
         srt_keys: KeySet::from(key(1).verifying_key()),
         issuance_keys: KeySet::from(key(2).verifying_key()),
+        refused_minting_keys: vec![],
         order_keys: KeySet::from(key(3).verifying_key()),
         issuer_name: "issuer.example".into(),
         origin: "dip.example".into(),
@@ -122,7 +123,11 @@ pub(crate) fn wrapped(program: u8) -> Vec<u8> {
 }
 
 pub(crate) fn boot(wrapped_key: Vec<u8>) -> Request {
-    Request::Boot { configuration: configuration(), wrapped_key }
+    boot_with_former(wrapped_key, vec![])
+}
+
+pub(crate) fn boot_with_former(wrapped_key: Vec<u8>, former_keys: Vec<Vec<u8>>) -> Request {
+    Request::Boot { configuration: configuration(), wrapped_key, former_keys }
 }
 
 /// What the enclave tells of itself: the sealing key from its document, its configuration and minting key.
@@ -176,7 +181,7 @@ pub(crate) fn refresh(to: &SealingKey) -> (Request, AnswerKey) {
         request: RequestHash(digest(&SHA256, &sealed).as_ref().try_into().unwrap()),
         frozen: false,
     };
-    let order = order.sign(&key(3)).unwrap().as_str().as_bytes().to_vec();
+    let order = order.sign(&key(3), NOW).unwrap().as_str().as_bytes().to_vec();
     (Request::Refresh { order, sealed }, answer)
 }
 

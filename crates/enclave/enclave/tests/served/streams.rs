@@ -61,7 +61,7 @@ fn requests_on_a_stream_are_answered_in_turn() {
     }
     let mut next = || Answer::read_from(&mut stream).unwrap().unwrap();
     assert_eq!(next(), Answer::Failed(Failure::NotBooted));
-    assert_eq!(next(), Answer::Booted { wrapped_key: wrapped(1) });
+    assert!(matches!(next(), Answer::Booted { wrapped_key, .. } if wrapped_key == wrapped(1)));
     attested(&Ok(next()));
     // All streams speak to one enclave.
     attested(&Ok(ask(&mut connect(&socket), &ATTEST).unwrap()));

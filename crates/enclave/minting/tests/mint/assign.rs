@@ -205,7 +205,7 @@ fn a_tree_of_another_purpose_gives_no_address() {
         &mut system_rng(),
     )
     .unwrap();
-    let order = order.sign(&world.orders).unwrap();
+    let order = order.sign(&world.orders, NOW).unwrap();
     let outcome = mint.assign(order.as_str(), &sealed, NOW, &mut system_rng()).unwrap();
     assert_eq!(opened(outcome, &key).refusal(), Some(Refusal::Key));
 }
@@ -318,12 +318,13 @@ fn an_order_is_the_dip_services_own_and_nothing_else() {
         frozen: false,
     };
     let grant = Grant { lease, token, ends: lease::lease_end(NOW) };
-    let good = order.sign(&world.orders).unwrap();
+    let good = order.sign(&world.orders, NOW).unwrap();
     for wrong in [
-        order.sign(&role_key(9)).unwrap(),
-        order.sign(&world.accounts).unwrap(),
-        order.sign(&minting_key()).unwrap(),
-        extension.sign(&world.orders).unwrap(),
+        order.sign(&role_key(9), NOW).unwrap(),
+        order.sign(&world.accounts, NOW).unwrap(),
+        order.sign(&minting_key(), NOW).unwrap(),
+        order.sign(&world.orders, NOW.minus(lease::ORDER_LIFE + jws::CLOCK_SKEW)).unwrap(),
+        extension.sign(&world.orders, NOW).unwrap(),
         grant.sign(&world.orders).unwrap(),
         request.srt.clone(),
         Compact::new(String::new()),
@@ -344,7 +345,7 @@ fn a_sealed_request_is_bound_to_its_token_type_key_and_size() {
     let order = World::order(&request);
     let (sealed, _) = world.seal_assign(&request, &order);
     let ask = |mint: &Mint<_>, order: &Order, sealed: &[u8]| {
-        let order = order.sign(&world.orders).unwrap();
+        let order = order.sign(&world.orders, NOW).unwrap();
         failure(mint.assign(order.as_str(), sealed, NOW, &mut system_rng()))
     };
     let other = World::order(&world.drawn(1, 0, 2));

@@ -115,6 +115,7 @@ impl World {
         let boot = BootConfiguration {
             srt_keys: KeySet::from(accounts.verifying_key()),
             issuance_keys: KeySet::from(issuance.verifying_key()),
+            refused_minting_keys: vec![],
             order_keys: KeySet::from(orders.verifying_key()),
             issuer_name: ISSUER.into(),
             origin: ORIGIN.into(),
@@ -213,7 +214,7 @@ impl World {
     /// Has an order carried out at `now`.
     pub(crate) fn assign_at(&self, request: &AssignRequest, order: &Order, now: UnixTime) -> Shown {
         let (sealed, key) = self.seal_assign(request, order);
-        let order = order.sign(&self.orders).unwrap();
+        let order = order.sign(&self.orders, now).unwrap();
         opened(self.mint.assign(order.as_str(), &sealed, now, &mut system_rng()).unwrap(), &key)
     }
 
@@ -226,7 +227,7 @@ impl World {
         let order = Self::order(&self.drawn(1, 0, 1));
         let bound = order.token.as_bytes();
         let (sealed, key) = self.seal(envelope::ASSIGN, bound, plaintext, envelope::ASSIGN_SIZE);
-        let order = order.sign(&self.orders).unwrap();
+        let order = order.sign(&self.orders, NOW).unwrap();
         opened(self.mint.assign(order.as_str(), &sealed, NOW, &mut system_rng()).unwrap(), &key)
     }
 
@@ -276,7 +277,7 @@ impl World {
         change(&mut order);
         let (sealed, key) = self.seal_refresh(request, order.lease);
         order.request = Self::extension_order(&sealed).request;
-        let order = order.sign(&self.orders).unwrap();
+        let order = order.sign(&self.orders, now).unwrap();
         opened(self.mint.refresh(order.as_str(), &sealed, now, &mut system_rng()).unwrap(), &key)
     }
 

@@ -48,7 +48,7 @@ fn content_that_is_no_request_is_malformed() {
     for content in [&b""[..], b"[]", &world.drawn(1, 0, 1).encode().unwrap()[..2000]] {
         let (sealed, key) =
             world.seal(envelope::REFRESH, lease.bytes(), content, envelope::REFRESH_SIZE);
-        let order = World::extension_order(&sealed).sign(&world.orders).unwrap();
+        let order = World::extension_order(&sealed).sign(&world.orders, NOW).unwrap();
         let outcome = world.mint.refresh(order.as_str(), &sealed, NOW, &mut system_rng());
         assert_eq!(opened(outcome.unwrap(), &key).refusal(), Some(Refusal::Malformed));
     }
@@ -211,21 +211,22 @@ fn an_order_is_the_dip_services_own_and_for_this_request() {
     let ends = lease::lease_end(NOW);
     world.look();
     for wrong in [
-        order.sign(&role_key(9)).unwrap(),
-        order.sign(&minting_key()).unwrap(),
+        order.sign(&role_key(9), NOW).unwrap(),
+        order.sign(&minting_key(), NOW).unwrap(),
+        order.sign(&world.orders, NOW.minus(lease::ORDER_LIFE + jws::CLOCK_SKEW)).unwrap(),
         Order { lease, ip, region: region.clone(), token, frozen: false }
-            .sign(&world.orders)
+            .sign(&world.orders, NOW)
             .unwrap(),
         Grant { lease, token, ends }.sign(&world.orders).unwrap(),
         Extension { lease, request: hash, ends }.sign(&world.orders).unwrap(),
-        World::extension_order(&other).sign(&world.orders).unwrap(),
+        World::extension_order(&other).sign(&world.orders, NOW).unwrap(),
         Compact::new("a.b.c".into()),
     ] {
         let outcome = world.mint.refresh(wrong.as_str(), &sealed, NOW, &mut system_rng());
         assert_eq!(failure(outcome), Failure::Order);
         assert!(world.look().is_empty(), "something was opened for a bad order");
     }
-    let order = order.sign(&world.orders).unwrap();
+    let order = order.sign(&world.orders, NOW).unwrap();
     assert!(world.mint.refresh(order.as_str(), &sealed, NOW, &mut system_rng()).is_ok());
 }
 
@@ -237,7 +238,7 @@ fn a_sealed_request_is_bound_to_its_lease_type_key_and_size() {
     let (sealed, _) = world.seal_refresh(&request, lease);
     world.look();
     let ask = |sealed: &[u8]| {
-        let order = World::extension_order(sealed).sign(&world.orders).unwrap();
+        let order = World::extension_order(sealed).sign(&world.orders, NOW).unwrap();
         failure(world.mint.refresh(order.as_str(), sealed, NOW, &mut system_rng()))
     };
     let (moved, _) = world.seal_refresh(&request, LeaseId::from_bytes([0xbb; 16]));

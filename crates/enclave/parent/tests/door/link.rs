@@ -11,11 +11,11 @@ use crate::fixture::{Mood, NOT_BOOTED, Script, granted, start_enclave};
 const ATTEST: Request = Request::Attest { nonce: Vec::new() };
 
 fn boot() -> Request {
-    Request::Boot { configuration: b"{}".to_vec(), wrapped_key: vec![5] }
+    Request::Boot { configuration: b"{}".to_vec(), wrapped_key: vec![5], former_keys: vec![] }
 }
 
 fn booted() -> Answer {
-    Answer::Booted { wrapped_key: vec![5] }
+    Answer::Booted { wrapped_key: vec![5], public_key: vec![8; 32] }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use key_ring::RingFile;
 use wire::parent::{Answer, Failure, Request};
 
 use crate::fixture::{Enclave, Script, start_enclave};
@@ -69,40 +70,50 @@ async fn ended(room: &Path) -> (Option<i32>, String) {
 
 fn boot(wrapped_key: &[u8]) -> Request {
     let configuration = b"{\"exact\":  \"bytes\"}".to_vec();
-    Request::Boot { configuration, wrapped_key: wrapped_key.to_vec() }
+    Request::Boot { configuration, wrapped_key: wrapped_key.to_vec(), former_keys: vec![] }
+}
+
+/// An enclave's answer: it runs with this key.
+fn booted_with(key: u8) -> Answer {
+    Answer::Booted { wrapped_key: vec![key; 60], public_key: vec![key; 32] }
+}
+
+/// The wrapped key that is kept as the current one.
+fn kept(room: &Path) -> Vec<u8> {
+    let ring = RingFile::of(&room.join("state"), "minting").read().unwrap().unwrap();
+    ring.current().unwrap().secret().unwrap().to_vec()
 }
 
 #[tokio::test]
 async fn the_wrapped_key_is_kept_and_given_back_at_the_next_start() {
     let room = tempfile::tempdir().unwrap();
     let room = room.path();
-    let (script, _enclave) = enclave(room, Answer::Booted { wrapped_key: vec![5; 60] });
-    let kept = room.join("state").join("minting-key.wrapped");
+    let (script, _enclave) = enclave(room, booted_with(5));
+    let file = room.join("state/keys/minting.ring");
     for (times, sent) in [(1, vec![]), (2, vec![5; 60])] {
         let _running = Running(command(room).spawn().unwrap());
         booted(room, times).await;
         assert_eq!(script.asked(), [boot(&sent)]);
-        assert_eq!(std::fs::read(&kept).unwrap(), [5; 60]);
+        assert_eq!(kept(room), [5; 60]);
     }
-    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
 async fn an_enclave_with_another_key_than_the_kept_one_is_not_served() {
     let room = tempfile::tempdir().unwrap();
     let room = room.path();
-    let (script, _enclave) = enclave(room, Answer::Booted { wrapped_key: vec![5; 60] });
+    let (script, _enclave) = enclave(room, booted_with(5));
     drop({
         let running = Running(command(room).spawn().unwrap());
         booted(room, 1).await;
         running
     });
-    script.answer([Answer::Booted { wrapped_key: vec![6; 60] }]);
+    script.answer([booted_with(6)]);
     let (status, said) = ended(room).await;
     assert_eq!(status, Some(1));
     assert!(said.contains("another minting key"), "{said}");
-    let kept = room.join("state").join("minting-key.wrapped");
-    assert_eq!(std::fs::read(kept).unwrap(), [5; 60]);
+    assert_eq!(kept(room), [5; 60]);
 }
 
 #[tokio::test]
@@ -113,5 +124,5 @@ async fn an_enclave_that_cannot_be_booted_is_not_served() {
     let (status, said) = ended(room).await;
     assert_eq!(status, Some(1));
     assert!(said.contains("another configuration"), "{said}");
-    assert!(!room.join("state").join("minting-key.wrapped").exists());
+    assert!(!room.join("state/keys/minting.ring").exists());
 }

@@ -43,6 +43,7 @@ fn attested() -> Answer {
         document: vec![1, 2],
         configuration: b"{}".to_vec(),
         minting_key: vec![3; 32],
+        former_keys: vec![vec![4; 32]],
     }
 }
 
@@ -72,7 +73,7 @@ async fn a_refusal_is_an_answer_without_grant() {
 #[tokio::test]
 async fn each_failure_has_its_problem() {
     let room = start().await;
-    let booted = Answer::Booted { wrapped_key: vec![] };
+    let booted = Answer::Booted { wrapped_key: vec![], public_key: vec![] };
     let no_text = Answer::Granted { grant: vec![0xff], sealed: vec![] };
     for (answer, status, slug, retry) in [
         (Answer::Failed(Failure::Order), 403, "order-refused", None),
@@ -122,7 +123,8 @@ async fn an_attestation_carries_the_askers_nonce() {
     room.script.answer([attested()]);
     let served = room.attest("?nonce=0a0b").await.unwrap();
     let key = VerifyingKey::from_bytes([3; 32]);
-    assert_eq!(served, Served::new(vec![1, 2], b"{}".to_vec(), key));
+    let former = vec![VerifyingKey::from_bytes([4; 32])];
+    assert_eq!(served, Served::new(vec![1, 2], b"{}".to_vec(), key).with_former_keys(former));
     assert_eq!(room.script.asked(), [Request::Attest { nonce: vec![10, 11] }]);
     let longest = format!("?nonce={}", "ab".repeat(512));
     assert!(room.attest(&longest).await.is_ok() && room.attest("").await.is_ok());
@@ -143,8 +145,18 @@ async fn a_malformed_nonce_does_not_reach_the_enclave() {
 #[tokio::test]
 async fn an_attestation_that_makes_no_sense_is_not_passed_on() {
     let room = start().await;
-    let short = Answer::Attested { document: vec![], configuration: vec![], minting_key: vec![3] };
-    for answer in [short, granted(), Answer::Failed(Failure::Unknown)] {
+    let short = |minting_key, former_keys| Answer::Attested {
+        document: vec![],
+        configuration: vec![],
+        minting_key,
+        former_keys,
+    };
+    for answer in [
+        short(vec![3], vec![]),
+        short(vec![3; 32], vec![vec![3]]),
+        granted(),
+        Answer::Failed(Failure::Unknown),
+    ] {
         room.script.answer([answer]);
         assert_eq!(room.attest("?nonce=ab").await.unwrap_err().status, 500);
     }
