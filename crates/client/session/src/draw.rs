@@ -20,6 +20,8 @@ const EPOCH_OVER: &str = "key-unknown";
 const SUPERSEDED: &str = "subscription-version-superseded";
 /// The subscription receipt isn't good any more, though its time isn't over.
 const SRT_REFUSED: &str = "srt-refused";
+/// How often a draw is sent at most.
+const MENDS: u32 = 4;
 
 impl Session {
     /// Makes sure that the wallet holds a token (or more than that).
@@ -27,33 +29,33 @@ impl Session {
         if matches!(self.wallet().dip, Dip::Nothing) {
             self.begin_draw().await?;
         }
-        match self.finish_draw().await {
-            Err(Error::Service { error: ClientError::Problem(problem), .. })
-                if problem.slug() == EPOCH_OVER && self.epoch_is_over() =>
-            {
+        let mut left = MENDS;
+        while let Err(error) = self.finish_draw().await {
+            left -= 1;
+            self.mend_draw(error, left).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes it worth while to send the draw once more, or to begin it anew. Any other error stays one.
+    async fn mend_draw(&mut self, error: Error, left: u32) -> Result<(), Error> {
+        let slug = match &error {
+            Error::Service { error: ClientError::Problem(problem), .. } => problem.slug(),
+            _ => "",
+        };
+        match &error {
+            _ if left == 0 => Err(error),
+            _ if slug == EPOCH_OVER && self.epoch_is_over() => {
                 self.file.change(|wallet| wallet.dip = Dip::Nothing)?;
-                self.begin_draw().await?;
-                self.finish_draw().await
+                self.begin_draw().await
             }
-            Err(Error::Service { error: ClientError::Problem(problem), .. })
-                if problem.slug() == SUPERSEDED =>
-            {
-                self.renew_srt().await?;
-                self.finish_draw().await
-            }
-            // The key that signed the SRT was ended before its time.
-            Err(Error::Service { error: ClientError::Problem(problem), .. })
-                if problem.slug() == SRT_REFUSED =>
-            {
-                self.renew_srt().await?;
-                self.finish_draw().await
-            }
+            _ if slug == SUPERSEDED || slug == SRT_REFUSED => self.renew_srt().await.map(drop),
             // The key that signs receipts is a new one, maybe: then the provider's newest file names it.
-            Err(error @ Error::Draw(DrawError::Receipt)) => match self.update_trust().await {
-                Ok(true) => self.finish_draw().await,
+            Error::Draw(DrawError::Receipt) => match self.update_trust().await {
+                Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(error),
             },
-            finished => finished,
+            _ => Err(error),
         }
     }
 
