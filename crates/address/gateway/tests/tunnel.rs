@@ -89,6 +89,7 @@ async fn traffic_leaves_from_the_leased_address_and_never_to_identity_services()
         vec!["127.0.77.0/24".parse().unwrap()],
         tunnel,
         Arc::new(SystemClock),
+        &telemetry::Metrics::new(Arc::new(SystemClock)),
     );
     gateway.enclave().attest().await.unwrap();
 

@@ -7,7 +7,9 @@
 mod link;
 mod program;
 mod routes;
+mod table;
 
 pub use link::{Link, LinkError};
 pub use program::main;
 pub use routes::router;
+pub use table::{DESCRIPTION, ROUTES};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,10 +11,10 @@ use clap::{Parser, Subcommand};
 use coarse::SystemClock;
 use record::Tap;
 use service::{ServeConfig, Server};
-use telemetry::{Counters, LogTarget};
+use telemetry::{LogTarget, Metrics};
 use wire::parent::{Answer, Request};
 
-use crate::{Link, router};
+use crate::{Link, ROUTES, router};
 
 /// The enclave's parent: carries requests to the enclave and answers back.
 #[derive(Parser)]
@@ -57,9 +58,12 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     let configuration = std::fs::read(&boot_configuration)
         .with_context(|| format!("cannot read {}", boot_configuration.display()))?;
     let link = Link::new(&enclave, tap.clone());
-    let server = Server::bind(ServeConfig::new(listen), tap).await?;
+    let metrics = Metrics::new(Arc::new(SystemClock));
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
+    let server = Server::bind(config, tap).await?;
     boot(&link, configuration, &arguments.state.join("minting-key.wrapped")).await?;
-    server.run(router(link, Counters::new())).await?;
+    server.run(router(link, &metrics)).await?;
     Ok(())
 }
 

@@ -11,14 +11,11 @@ use coarse::{SecretText, SystemClock};
 use jws::{KeySet, SigningKey};
 use record::Tap;
 use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
-use telemetry::LogTarget;
+use telemetry::{LogTarget, Metrics};
 
 use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
 use crate::print::print;
-use crate::{Accounts, SqliteAccounts, router};
-
-/// The largest request: a list of entitlements, and room.
-const MAX_BODY: usize = 16 * 1024;
+use crate::{Accounts, ROUTES, SqliteAccounts, router};
 
 /// The accounts service: accounts, subscriptions and the receipts (SRT) that prove them.
 #[derive(Parser)]
@@ -93,9 +90,12 @@ async fn serve(
     let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
     let key = signing_key(state).context(UNUSABLE)?;
     let secret = operator_token(state).context(UNUSABLE)?;
-    let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(listen) };
+    let clock = Arc::new(SystemClock);
+    let metrics = Metrics::new(Arc::<SystemClock>::clone(&clock));
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
-    server.run(router(Accounts::new(store, key, Arc::new(SystemClock)), secret)).await?;
+    server.run(router(Accounts::new(store, key, clock, &metrics), secret)).await?;
     Ok(())
 }
 

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use accounts_api::{
-    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, Reset, SRT, SUBSCRIPTION,
-    SubscriptionState, SubscriptionView,
+    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, REFUND, RESET, Reset, SRT,
+    SUBSCRIPTION, SubscriptionState, SubscriptionView,
 };
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use coarse::Clock;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use jws::SigningKey;
 use receipt::{Srt, SubscriptionId};
 use service::{Json, OperatorSecret, Problem, operator_only};
-use telemetry::{Counter, Counters};
+use telemetry::{Counter, Metrics, Named, Pace};
 
 use crate::{AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription};
 
@@ -24,16 +24,16 @@ pub struct Accounts<S> {
     store: S,
     key: SigningKey,
     clock: Arc<dyn Clock>,
-    counters: Counters,
     minted: Counter,
 }
 
 impl<S: AccountStore> Accounts<S> {
-    /// A service that keeps accounts in `store` and signs SRTs with `key`.
-    pub fn new(store: S, key: SigningKey, clock: Arc<dyn Clock>) -> Self {
-        let counters = Counters::new();
-        let minted = counters.counter("cloakroom_srts_minted_total", "SRTs minted.", &[]);
-        Self { store, key, clock, counters, minted }
+    /// A service that keeps accounts in `store`, signs SRTs with `key` and counts in `metrics`.
+    pub fn new(store: S, key: SigningKey, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
+        store::measure(metrics);
+        let name = "cloakroom_srts_minted_total";
+        let minted = Named { name, help: "SRTs minted.", pace: Pace::Hourly };
+        Self { store, key, clock, minted: metrics.counter(minted, &[]) }
     }
 }
 
@@ -42,12 +42,9 @@ pub fn router<S: AccountStore>(accounts: Accounts<S>, operator: OperatorSecret) 
     let operators = Router::new()
         .route(ACCOUNTS, post(create::<S>))
         .route(SUBSCRIPTION, get(show::<S>))
-        .route(&format!("{SUBSCRIPTION}/refund"), post(refund::<S>))
-        .route(&format!("{SUBSCRIPTION}/reset"), post(reset::<S>));
-    operator_only(operators, operator)
-        .route(SRT, post(mint::<S>))
-        .route("/metrics", get(metrics::<S>))
-        .with_state(Arc::new(accounts))
+        .route(REFUND, post(refund::<S>))
+        .route(RESET, post(reset::<S>));
+    operator_only(operators, operator).route(SRT, post(mint::<S>)).with_state(Arc::new(accounts))
 }
 
 type Service<S> = State<Arc<Accounts<S>>>;
@@ -135,12 +132,6 @@ async fn mint<S: AccountStore>(
     })?;
     service.minted.increment();
     Ok(Json(MintedSrt { srt, ends: Srt::end(now) }))
-}
-
-async fn metrics<S: AccountStore>(
-    State(service): Service<S>,
-) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], service.counters.render())
 }
 
 /// The account number in the one `Authorization: Bearer`.

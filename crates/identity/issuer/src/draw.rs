@@ -1,6 +1,7 @@
 //! Deciding about a draw, and carrying it out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coarse::{Clock, Epoch, UnixTime};
 use epoch_keys::Purpose;
@@ -27,6 +28,8 @@ pub struct Issuer<S> {
     pub receipt_key: SigningKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How often tidying failed.
+    pub tidy_failures: Arc<AtomicU64>,
 }
 
 /// Which key shall sign.
@@ -124,6 +127,12 @@ impl<S: IssuerStore> Issuer<S> {
 
     /// Erases the keys and drops the answers whose time is over.
     pub async fn tidy(&self) -> Result<(), TidyError> {
+        self.try_to_tidy().await.inspect_err(|_| {
+            self.tidy_failures.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    async fn try_to_tidy(&self) -> Result<(), TidyError> {
         let now = self.clock.now();
         let signers = Arc::clone(&self.signers);
         let erased = tokio::task::spawn_blocking(move || signers.erase_ended(now)).await;

@@ -20,6 +20,7 @@ mod routes;
 mod signers;
 mod sqlite;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -35,3 +36,4 @@ pub use sqlite::SqliteIssuer;
 pub use store::{
     ACCESS_SLOTS, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, Limit, StoreError,
 };
+pub use table::{DESCRIPTION, ROUTES};

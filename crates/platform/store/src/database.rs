@@ -7,12 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::measure::{COMMITS, FAILURES};
 use crate::migration::migrate;
 use crate::{Error, Migration, Reader, Writer};
 
@@ -169,6 +171,7 @@ fn work(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
 /// (a full disk, say), and answers those that ran.
 fn commit_group(connection: &Connection, queue: &mut impl Iterator<Item = Job>) {
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        FAILURES.fetch_add(1, Ordering::Relaxed);
         let cause = Arc::new(Error::from(error));
         for job in queue {
             let (_, answer) = job(Err(Error::NotCommitted(Arc::clone(&cause))));
@@ -179,8 +182,12 @@ fn commit_group(connection: &Connection, queue: &mut impl Iterator<Item = Job>) 
     let mut answers = Vec::new();
     let ran = run_group(connection, queue, &mut answers);
     match ran.and_then(|()| connection.execute_batch("COMMIT")) {
-        Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
+        Ok(()) => {
+            COMMITS.fetch_add(1, Ordering::Relaxed);
+            answers.into_iter().for_each(|answer| answer(Ok(())));
+        }
         Err(error) => {
+            FAILURES.fetch_add(1, Ordering::Relaxed);
             tracing::error!("a group of transactions was not committed");
             // SQLite has rolled back already after some errors; then this one fails, and rightly.
             let _ = connection.execute_batch("ROLLBACK");

@@ -16,6 +16,7 @@
 
 mod database;
 mod error;
+mod measure;
 mod migration;
 mod scatter;
 mod secret_file;
@@ -23,6 +24,7 @@ mod transaction;
 
 pub use database::Database;
 pub use error::Error;
+pub use measure::measure;
 pub use migration::Migration;
 pub use rusqlite::{Row, ToSql, named_params, params, types};
 pub use scatter::Table;

@@ -8,7 +8,9 @@ use blind_rsa::{AwsLcSigner, RawSigner};
 use bytes::Bytes;
 use coarse::{Clock, Epoch, FixedClock, Secret, UnixTime, Week, system_rng};
 use dip::store::{DipStore, RegionStatus, SqliteStore};
-use dip::{Dip, Enclave, MintError, MintFor, Minted, TokenGate, addresses, router};
+use dip::{
+    Dip, Enclave, Measures, MintError, MintFor, Minted, ROUTES, TokenGate, addresses, router,
+};
 use dip_api::{Assigned, GatewayInfo, Refreshed};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use encoding::Base64Url;
@@ -21,7 +23,7 @@ use peer_key::PeerSecret;
 use privacy_pass::{PendingToken, SpendHash, Token, TokenHeader, TokenResponse, TokenSeed};
 use serde_json::json;
 use service::{BaseUrl, ClientConfig, HttpClient, ReceivedProblem, ServeConfig, Server};
-use telemetry::Counters;
+use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN_SIZE, REFRESH_SIZE, REQUEST_OVERHEAD};
@@ -195,7 +197,8 @@ pub(crate) struct Service {
     pub(crate) enclave: FakeEnclave,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) store: SqliteStore,
-    dip: Arc<Dip<SqliteStore, FakeEnclave>>,
+    pub(crate) dip: Arc<Dip<SqliteStore, FakeEnclave>>,
+    pub(crate) metrics: Metrics,
     url: BaseUrl,
     _stop: oneshot::Sender<()>,
     pub(crate) room: TempDir,
@@ -231,22 +234,25 @@ pub(crate) async fn start_unattested() -> Service {
         last_extension: Mutex::new(None),
     }));
     let clock = Arc::new(FixedClock::new(now()));
+    let metrics = Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>);
     let dip = Arc::new(Dip {
         store: store.clone(),
         enclave: EnclaveWatch::new(enclave.clone()),
         order_key: signing_key(2),
         gate,
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        counters: Counters::new(),
+        measures: Measures::new(&metrics),
     });
-    let config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, ()).await.unwrap();
     let url = BaseUrl::plain(server.local_addr()).unwrap();
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(server.run_until(router(Arc::clone(&dip)), async {
         let _ = stopped.await;
     }));
-    Service { enclave, clock, store, dip, url, _stop: stop, room }
+    Service { enclave, clock, store, dip, metrics, url, _stop: stop, room }
 }
 
 pub(crate) fn gateway() -> GatewayInfo {
