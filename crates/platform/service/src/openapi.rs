@@ -114,11 +114,11 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
         let code = StatusCode::from_u16(status).ok();
         let reason = code.and_then(|code| code.canonical_reason()).unwrap_or("Refused");
         let kinds: Vec<_> = slugs.iter().map(|slug| format!("{PROBLEM_TYPES}{slug}")).collect();
-        let schema = json!({
-            "allOf": [{ "$ref": "#/components/schemas/Problem" }],
+        let of_kind = json!({
             "type": "object",
             "properties": { "type": { "type": "string", "enum": kinds } },
         });
+        let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, of_kind] });
         let mut response =
             json!({ "description": reason, "content": { PROBLEM_JSON: { "schema": schema } } });
         let mut headers = Map::new();
