@@ -101,15 +101,19 @@ fn content(body: &Body, schemas: &mut Schemas) -> Value {
 }
 
 fn responses(route: &Route, schemas: &mut Schemas) -> Value {
-    let mut answer = json!({ "description": "Done.", "content": content(&route.answer, schemas) });
+    let content = content(&route.answer, schemas);
+    let mut answer = Map::from_iter([
+        ("description".to_owned(), "Done.".into()),
+        ("content".to_owned(), content),
+    ]);
     if !route.answer_headers.is_empty() {
         let headers = route.answer_headers.iter().map(|(name, meaning)| {
             let header = json!({ "description": meaning, "schema": { "type": "string" } });
             ((*name).to_owned(), header)
         });
-        answer["headers"] = Value::Object(headers.collect());
+        answer.insert("headers".into(), Value::Object(headers.collect()));
     }
-    let mut responses = Map::from_iter([("200".to_owned(), answer)]);
+    let mut responses = Map::from_iter([("200".to_owned(), Value::Object(answer))]);
     for (status, slugs) in problems(route) {
         let code = StatusCode::from_u16(status).ok();
         let reason = code.and_then(|code| code.canonical_reason()).unwrap_or("Refused");
@@ -119,8 +123,10 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
             "properties": { "type": { "type": "string", "enum": kinds } },
         });
         let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, of_kind] });
-        let mut response =
-            json!({ "description": reason, "content": { PROBLEM_JSON: { "schema": schema } } });
+        let mut response = Map::from_iter([
+            ("description".to_owned(), reason.into()),
+            ("content".to_owned(), json!({ PROBLEM_JSON: { "schema": schema } })),
+        ]);
         let mut headers = Map::new();
         let mut say = |name: &str, meaning: &str| {
             let header = json!({ "description": meaning, "schema": { "type": "string" } });
@@ -133,9 +139,9 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
             say("www-authenticate", "What would open the route.");
         }
         if !headers.is_empty() {
-            response["headers"] = Value::Object(headers);
+            response.insert("headers".into(), Value::Object(headers));
         }
-        responses.insert(status.to_string(), response);
+        responses.insert(status.to_string(), Value::Object(response));
     }
     Value::Object(responses)
 }
