@@ -52,6 +52,9 @@ struct Pool {
     quarantined: u64,
 }
 
+/// One state's count.
+type CountOf = fn(Pool) -> u64;
+
 impl Measures {
     /// Counts in `metrics`.
     #[must_use]
@@ -63,7 +66,7 @@ impl Measures {
             Answers { granted: counter("granted"), refused: counter("refused") }
         };
         let pool = Arc::new(Mutex::new(Pool::default()));
-        let states: [(&str, fn(Pool) -> u64); 4] = [
+        let states: [(_, CountOf); 4] = [
             ("free", |pool| pool.free),
             ("reserved", |pool| pool.reserved),
             ("leased", |pool| pool.leased),

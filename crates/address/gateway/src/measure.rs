@@ -30,6 +30,9 @@ pub(crate) struct Measures {
     refused: Counter,
 }
 
+/// One outcome's count.
+type CountOf = fn(Handshakes) -> u64;
+
 impl Measures {
     pub(crate) fn new<A: Attestor>(
         metrics: &Metrics,
@@ -41,7 +44,7 @@ impl Measures {
         metrics.gauge(ATTESTED, Precision::Exact, &[], move || u64::from(keys.borrow().is_some()));
         let counted = exit.watch();
         metrics.gauge(PEERS, Precision::Tens, &[], move || counted.peers() as u64);
-        let kinds: [(&str, fn(Handshakes) -> u64); 4] = [
+        let kinds: [(_, CountOf); 4] = [
             ("taken", |handshakes| handshakes.taken),
             ("stranger", |handshakes| handshakes.strangers),
             ("cookie", |handshakes| handshakes.cookies),
