@@ -90,7 +90,15 @@ impl Namespace {
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.shell.id().to_string(), "--net", "--mount", "--", program]);
+        command.args([
+            "--target",
+            &self.shell.id().to_string(),
+            "--net",
+            "--mount",
+            "--root",
+            "--",
+            program,
+        ]);
         command.stdin(Stdio::null());
         command
     }
