@@ -48,6 +48,29 @@ impl Stored {
         self.connection.query_row(sql, parameters, |row| row.get(0)).with_context(|| sql.to_owned())
     }
 
+    /// Every row of every table, as text, with its table's name in front.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn rows(&self) -> Result<Vec<String>> {
+        let mut rows = Vec::new();
+        for table in
+            self.column("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?
+        {
+            let columns = self.column(&format!("SELECT name FROM pragma_table_info('{table}')"))?;
+            let values: Vec<_> = columns.iter().map(|name| format!("quote({name})")).collect();
+            let row = format!("SELECT '{table}|' || concat_ws('|', {}) AS row", values.join(", "));
+            rows.extend(self.column(&format!("{row} FROM {table} ORDER BY row"))?);
+        }
+        Ok(rows)
+    }
+
+    fn column(&self, sql: &str) -> Result<Vec<String>> {
+        let mut query = self.connection.prepare(sql)?;
+        let rows = query.query_map([], |row| row.get(0))?;
+        rows.collect::<Result<_, _>>().with_context(|| sql.to_owned())
+    }
+
     /// The service goes on writing meanwhile. When nothing changed between two readings, file and journal belong
     /// together: a journal that isn't empty takes back what was half written.
     fn copy(path: &Path) -> Result<Self> {

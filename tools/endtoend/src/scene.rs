@@ -1,5 +1,6 @@
 //! A provider that is up: every service a process, on free ports, in a directory of its own.
 
+use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -43,8 +44,20 @@ impl Scene {
     /// # Errors
     /// When a service doesn't come up.
     pub fn with(binaries: &Binaries, tapped: bool) -> Result<Self> {
+        Self::at(binaries, tapped, Ports::Free)
+    }
+
+    /// A provider whose tunnels end at an address of this host that isn't loopback's.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn with_tunnels_at(host: Ipv4Addr) -> Result<Self> {
+        Self::at(&binaries()?, false, Ports::FreeTunnelsAt(host))
+    }
+
+    fn at(binaries: &Binaries, tapped: bool, ports: Ports) -> Result<Self> {
         let room = tempfile::Builder::new().prefix("cloakroom-endtoend-").tempdir()?;
-        let zone = Zone { root: room.path().to_owned(), ports: Ports::Free, tapped };
+        let zone = Zone { root: room.path().to_owned(), ports, tapped };
         Ok(Self { town: Town::found(binaries, zone)?.open()?, room })
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 #[cfg(test)]
 mod claims;
 mod layers;
+mod needs;
 mod programs;
 mod supply;
 mod test;
