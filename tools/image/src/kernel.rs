@@ -10,8 +10,8 @@ use crate::process::output;
 /// The modules that a Debian kernel needs to have vsock and, where there is one, the security module; in the order of loading. Those
 /// that need not be there are built into some kernels, or newer than others.
 const MODULES: [(&str, Needed); 11] = [
-    ("drivers/virtio/virtio.ko", Needed::OrBuiltIn),
     ("drivers/virtio/virtio_ring.ko", Needed::OrBuiltIn),
+    ("drivers/virtio/virtio.ko", Needed::OrBuiltIn),
     ("drivers/virtio/virtio_pci_modern_dev.ko", Needed::OrBuiltIn),
     ("drivers/virtio/virtio_pci_legacy_dev.ko", Needed::OrBuiltIn),
     ("drivers/virtio/virtio_pci.ko", Needed::OrBuiltIn),
