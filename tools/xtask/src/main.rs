@@ -5,6 +5,7 @@
 mod audit;
 #[cfg(test)]
 mod claims;
+mod image;
 mod layers;
 mod needs;
 mod programs;
@@ -34,6 +35,10 @@ enum Chore {
     Notices(supply::Arguments),
     /// Write a program's software bill of materials (CycloneDX 1.5, JSON)
     Sbom(supply::Arguments),
+    /// Build the enclave's image, the same bytes each time, and say what it measures to
+    Image(enclave_image::MakeArguments),
+    /// Boot the enclave's image in a virtual machine and have it attest (needs QEMU and vhost-device-vsock)
+    Microvm(enclave_image::BootArguments),
     /// Build every program and run every test
     Test(test::Arguments),
 }
@@ -45,6 +50,8 @@ fn main() -> ExitCode {
         Chore::Deny(arguments) => supply::deny::run(&arguments),
         Chore::Notices(arguments) => supply::notices(&arguments),
         Chore::Sbom(arguments) => supply::sbom(&arguments),
+        Chore::Image(arguments) => image::make(&arguments),
+        Chore::Microvm(arguments) => image::boot(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {

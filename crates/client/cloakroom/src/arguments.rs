@@ -134,9 +134,10 @@ pub(crate) struct Connect {
 pub(crate) enum Attestation {
     /// Verify an AWS Nitro attestation document. Exit status: 0 it holds, 1 it is refused, 2 it couldn't be tried.
     Verify(Verify),
-    /// Print the PCR0 that the software security module measures for an enclave's program: SHA384(0^48 || SHA384(file)).
+    /// Print what an enclave's image measures to, PCR0 to PCR2; or the PCR0 that the software security module measures for a
+    /// program: SHA384(0^48 || SHA384(file)).
     Measure {
-        /// The enclave's executable file.
+        /// The enclave's image (EIF) or executable file.
         file: PathBuf,
     },
 }

@@ -4,6 +4,7 @@
 //! stream. It can open nothing of what it carries, and it logs nothing of it. Clients reach
 //! `/attestation` alone; what mints wants the DIP service's order, which the enclave checks.
 
+mod dial;
 mod link;
 mod program;
 mod routes;

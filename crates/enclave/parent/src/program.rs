@@ -1,5 +1,6 @@
 //! The command line, and the enclave's boot.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 use coarse::SystemClock;
 use record::Tap;
 use service::{ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
 use wire::parent::{Answer, Request};
+use wire::{AddressError, StreamAddress};
 
 use crate::{Link, ROUTES, router};
 
@@ -34,9 +37,9 @@ enum Command {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:3002")]
         listen: SocketAddr,
-        /// The Unix socket on which the enclave listens.
-        #[arg(long, value_name = "SOCKET")]
-        enclave: PathBuf,
+        /// Where the enclave listens: the path of a Unix socket, vsock:CID:PORT, or hybrid-vsock:PATH:PORT.
+        #[arg(long, value_name = "ADDRESS", value_parser = OsStringValueParser::new().try_map(address))]
+        enclave: StreamAddress,
         /// The boot configuration: whom the enclave is to believe. It is measured, byte for byte.
         #[arg(long, value_name = "FILE")]
         boot_configuration: PathBuf,
@@ -44,6 +47,14 @@ enum Command {
         #[arg(long, default_value = "stderr")]
         log: LogTarget,
     },
+}
+
+/// An enclave's address to connect to.
+fn address(text: OsString) -> Result<StreamAddress, AddressError> {
+    match StreamAddress::parse(&text)? {
+        StreamAddress::Vsock(any) if any.peer().is_none() => Err(AddressError),
+        address => Ok(address),
+    }
 }
 
 /// The whole program; `tap` hears what is received.
@@ -57,7 +68,7 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     store::private_directory(&arguments.state)?;
     let configuration = std::fs::read(&boot_configuration)
         .with_context(|| format!("cannot read {}", boot_configuration.display()))?;
-    let link = Link::new(&enclave, tap.clone());
+    let link = Link::new(enclave, tap.clone());
     let metrics = Metrics::new(Arc::new(SystemClock));
     let config =
         ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
@@ -83,11 +94,14 @@ async fn boot<T: Tap>(link: &Link<T>, configuration: Vec<u8>, kept: &Path) -> an
             Err(_) if tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(_) => bail!("the enclave does not answer on its socket"),
+            Err(_) => bail!("the enclave does not answer at its address"),
         }
     };
     match answer {
         Answer::Booted { wrapped_key: present } => {
+            if present.is_empty() {
+                tracing::warn!("the enclave keeps no minting key: all tokens end with it");
+            }
             if wrapped_key.is_empty() {
                 store::write_secret_file(kept, &present)?;
             } else if wrapped_key != present {

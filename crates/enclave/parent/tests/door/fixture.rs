@@ -16,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing_subscriber::layer::SubscriberExt as _;
+use wire::StreamAddress;
 use wire::frame::Message;
 use wire::http::MintRequest;
 use wire::parent::{Answer, Failure, Request};
@@ -58,6 +59,10 @@ impl Script {
         }
         mood
     }
+}
+
+pub(crate) fn address(socket: &Path) -> StreamAddress {
+    StreamAddress::Unix(socket.to_owned())
 }
 
 /// A running enclave; dropped, it is gone with all its streams.
@@ -155,7 +160,7 @@ pub(crate) async fn start() -> Room {
     let server = Server::bind(config, ()).await.unwrap();
     let url = BaseUrl::plain(server.local_addr()).unwrap();
     let (stop, stopped) = oneshot::channel();
-    let router = router(Link::new(&socket, ()), &metrics);
+    let router = router(Link::new(address(&socket), ()), &metrics);
     tokio::spawn(server.run_until(router, async {
         let _ = stopped.await;
     }));
