@@ -75,6 +75,13 @@ impl User {
         Ok(Self { account, subscription, provider: town.provider(), home: tempfile::tempdir()? })
     }
 
+    /// The same for whom the provider's file is this one.
+    #[must_use]
+    pub fn who_is_given(mut self, provider: PathBuf) -> Self {
+        self.provider = provider;
+        self
+    }
+
     /// A new user who trusts the provider and has logged in.
     ///
     /// # Errors
