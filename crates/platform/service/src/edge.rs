@@ -11,7 +11,9 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
+};
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
@@ -68,6 +70,12 @@ async fn pass(State(limits): State<Limits>, request: Request, next: Next) -> Res
 /// Reads the body first: a handler never holds anything while it waits for a slow peer.
 async fn answer(limits: Limits, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    // A small body that unpacks to a large one would pass every limit here.
+    let mut codings = parts.headers.get_all(CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .with_detail("send the body as it is, without Content-Encoding"));
+    }
     let has_body =
         parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING);
     let body = if has_body {

@@ -11,13 +11,19 @@
 //! | holds access tokens that are no good | to open a tunnel | [`devices`] |
 //! | runs the enclave, or its parent | to be believed | [`attestation`] |
 //! | reaches the enclave's parent | to have tokens minted | [`enclave`] |
+//! | sends nonsense | to break a service | [`bodies`], [`transport`] |
+//! | sends nothing, slowly | to keep a service busy | [`slow`] |
 
 #[cfg(test)]
 mod attestation;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod devices;
 #[cfg(test)]
 mod enclave;
+#[cfg(test)]
+mod endpoints;
 #[cfg(test)]
 mod forge;
 #[cfg(test)]
@@ -27,7 +33,11 @@ mod rogue_keys;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod transport;
 
 use anyhow::Result;
 use endtoend::customer::Customer;
