@@ -1,32 +1,17 @@
 //! A blind token service that says of a draw what isn't so: the client keeps the draw's seed as long as its epoch lasts,
 //! or a signature that was given for it would be lost, and with it the one token that the subscription may draw.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
-use attested::SignedProvider;
-use coarse::{Secret, system_rng};
 use endtoend::evidence::Stored;
-use endtoend::program::User;
+use endtoend::program::{User, provider_file};
 use endtoend::rogue::{Rogue, Told};
 use endtoend::scene::shared;
 use endtoend::services::Services;
-use jws::SigningKey;
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The provider's file with another blind token service, signed anew.
-fn provider_with(services: &Services, issuer: &Rogue) -> Result<(PathBuf, TempDir)> {
-    let mut provider = services.provider.clone();
-    provider.urls.blind_token_service = issuer.url();
-    let key = SigningKey::from_seed(&Secret::random(&mut system_rng()))?;
-    let room = tempfile::tempdir()?;
-    let path = room.path().join("provider.json");
-    std::fs::write(&path, SignedProvider::sign(&provider, &key)?.to_json()?)?;
-    Ok((path, room))
-}
 
 /// The seed of the draw that a wallet is in.
 fn seed(user: &User) -> Result<Value> {
@@ -37,11 +22,11 @@ fn seed(user: &User) -> Result<Value> {
 /// A user of the program for whom this is the blind token service.
 fn user_with(issuer: &Rogue) -> Result<(User, TempDir)> {
     let town = shared()?;
-    let (file, room) = provider_with(&Services::of(town)?, issuer)?;
-    let user = User::new(town)?.who_is_given(file);
-    user.trust()?.json()?;
-    user.log_in()?.json()?;
-    Ok((user, room))
+    let mut provider = Services::of(town)?.provider;
+    provider.urls.blind_token_service = issuer.url();
+    let room = tempfile::tempdir()?;
+    let file = provider_file(&provider, room.path())?;
+    Ok((User::new(town)?.who_is_given(file).who_logs_in()?, room))
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod endpoints;
 #[cfg(test)]
 mod forge;
 #[cfg(test)]
+mod liar;
+#[cfg(test)]
 mod receipts;
 #[cfg(test)]
 mod rogue_keys;

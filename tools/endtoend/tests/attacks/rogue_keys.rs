@@ -3,23 +3,21 @@
 //! enclave before it believes a token.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
-use attested::{Provider, SignedProvider};
+use attested::Provider;
 use blind_rsa::{AwsLcSigner, RawSigner as _};
-use coarse::{Epoch, Secret, system_rng};
+use coarse::Epoch;
 use dip_api::Assigned;
 use encoding::Base64Url;
 use endtoend::customer::{Customer, refusal, seal_bytes};
-use endtoend::program::User;
+use endtoend::program::{User, provider_file};
 use endtoend::rogue::{Rogue, Told};
 use endtoend::rows::Rows;
 use endtoend::services::now;
 use epoch_keys::Purpose;
-use jws::SigningKey;
 use lab::Town;
 use minting::Refusal;
 use rusqlite::Connection;
@@ -129,22 +127,13 @@ fn reversed(proof: &[u8]) -> Vec<u8> {
     proof.chunks(32).rev().flatten().copied().collect()
 }
 
-/// A provider's file with the rogue in the blind token service's place.
-fn file_with(provider: &Provider, room: &Path, rogue: &Rogue) -> Result<std::path::PathBuf> {
+/// A user of the program whose blind token service is the rogue.
+fn user_of(town: &Town, provider: &Provider, rogue: &Rogue) -> Result<(User, TempDir)> {
     let mut provider = provider.clone();
     provider.urls.blind_token_service = rogue.url();
-    let key = SigningKey::from_seed(&Secret::random(&mut system_rng()))?;
-    let path = room.join("provider.json");
-    std::fs::write(&path, SignedProvider::sign(&provider, &key)?.to_json()?)?;
-    Ok(path)
-}
-
-/// A user of the program whose blind token service is the rogue.
-fn user_of(town: &Town, file: std::path::PathBuf) -> Result<User> {
-    let user = User::new(town)?.who_is_given(file);
-    user.trust()?.json()?;
-    user.log_in()?.json()?;
-    Ok(user)
+    let room = tempfile::tempdir()?;
+    let file = provider_file(&provider, room.path())?;
+    Ok((User::new(town)?.who_is_given(file).who_logs_in()?, room))
 }
 
 fn blinded_messages(rogue: &Rogue) -> usize {
@@ -161,8 +150,7 @@ fn the_client_blinds_nothing_for_a_key_that_is_not_everybodys() -> Result<()> {
         "GET" => Ok(Told::json(&next.lock().ok().context("poisoned")?.clone())),
         _ => asked.passed_on(&real),
     })?;
-    let room = tempfile::tempdir()?;
-    let user = user_of(&town, file_with(&customer.services.provider, room.path(), &rogue)?)?;
+    let (user, _room) = user_of(&town, &customer.services.provider, &rogue)?;
     let before = Rows::of(&town)?;
     let wallet = user.wallet();
     for (what, lie) in lies(&customer)? {
@@ -208,8 +196,7 @@ fn a_pinned_tree_with_two_keys_for_one_week_has_one() -> Result<()> {
         "GET" => Ok(Told::json(&next.lock().ok().context("poisoned")?.clone())),
         _ => Ok(Told::problem(503, "later")),
     })?;
-    let room = tempfile::tempdir()?;
-    let user = user_of(&town, file_with(&provider, room.path(), &rogue)?)?;
+    let (user, _room) = user_of(&town, &provider, &rogue)?;
     let before = Rows::of(&town)?;
     for (place, key) in &places[1..] {
         *shown.lock().unwrap() = published(week, key, &forest.proof(*place));

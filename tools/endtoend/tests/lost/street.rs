@@ -1,19 +1,14 @@
 //! A provider with somebody in the middle of every conversation.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
-use attested::SignedProvider;
-use coarse::{Secret, system_rng};
 use endtoend::customer::Customer;
 use endtoend::dropping::{Dropper, Fault};
 use endtoend::evidence::Stored;
-use endtoend::program::User;
+use endtoend::program::{User, provider_file};
 use endtoend::raw;
 use endtoend::rows::Rows;
 use endtoend::scene::Scene;
 use endtoend::services::Services;
-use jws::SigningKey;
 use tempfile::TempDir;
 
 /// The order in which services are started again.
@@ -75,11 +70,8 @@ impl Street {
     pub(crate) fn user(&self) -> Result<User> {
         let mut services = Services::of(&self.scene)?;
         self.reroute(&mut services);
-        let key = SigningKey::from_seed(&Secret::random(&mut system_rng()))?;
-        let user = User::new(&self.scene)?;
-        let file: PathBuf = self.room.path().join(format!("provider-{}.json", user.subscription));
-        std::fs::write(&file, SignedProvider::sign(&services.provider, &key)?.to_json()?)?;
-        let user = user.who_is_given(file);
+        let file = provider_file(&services.provider, self.room.path())?;
+        let user = User::new(&self.scene)?.who_is_given(file);
         user.trust()?.json()?;
         Ok(user)
     }
