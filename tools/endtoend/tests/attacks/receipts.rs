@@ -254,7 +254,7 @@ fn receipts_of_issuance_that_are_no_good_get_no_address() -> Result<()> {
 }
 
 #[test]
-fn a_refunded_subscription_gets_no_receipt() -> Result<()> {
+fn a_refunded_subscription_gets_no_srt() -> Result<()> {
     let town = TOWN.lock()?;
     let customer = Customer::new(&town)?;
     let (old, leased) = customer.lease()?;
