@@ -26,14 +26,48 @@ pub fn order_key(town: &Town) -> Result<SigningKey> {
     file_key(town, "dip", "order.key")
 }
 
-/// The key by which the (tapped) enclave mints. Who has the disk of the development module gets it; that is
+/// The key that signs receipts of issuance.
+///
+/// # Errors
+/// When it can't be read.
+pub fn issuance_key(town: &Town) -> Result<SigningKey> {
+    file_key(town, "issuer", "issuance-receipt.key")
+}
+
+/// The 32 bytes of a service's key file: `("accounts", "srt.key")`, say.
+///
+/// # Errors
+/// When it can't be read.
+pub fn seed(town: &Town, service: &str, name: &str) -> Result<Secret<32>> {
+    let bytes = std::fs::read(town.home(service).join("state/keys").join(name))?;
+    Ok(Secret::new(bytes.as_slice().try_into()?))
+}
+
+/// The authority by which the town's security module attests. Who has its disk can attest to anything.
+///
+/// # Errors
+/// When it can't be read.
+pub fn authority(town: &Town) -> Result<nitro::DevelopmentAuthority> {
+    let kept = std::fs::read(town.home("nsm").join("state/authority.bin"))?;
+    Ok(nitro::DevelopmentAuthority::from_bytes(&kept)?)
+}
+
+/// The key by which the enclave mints. Who has the disk of the development module gets it; that is
 /// why its root says UNTRUSTED.
 ///
 /// # Errors
 /// When it can't be unwrapped.
 pub fn minting_key(town: &Town) -> Result<SigningKey> {
+    Ok(SigningKey::from_seed(&minting_seed(town)?)?)
+}
+
+/// That key's 32 bytes.
+///
+/// # Errors
+/// When it can't be unwrapped.
+pub fn minting_seed(town: &Town) -> Result<Secret<32>> {
     let wrapped = std::fs::read(town.home("parent").join("state/minting-key.wrapped"))?;
-    let enclave = std::fs::read(town.binaries().service("enclave", true))?;
+    let enclave = std::fs::read(town.program("enclave"))?;
     // A copy: the module that runs has its own.
     let room = tempfile::tempdir()?;
     for name in ["authority.bin", "wrapping.bin"] {
@@ -47,14 +81,9 @@ pub fn minting_key(town: &Town) -> Result<SigningKey> {
     drop(ours);
     serving.join().ok().context("the module panicked")??;
     let Some(Answer::Secret(seed)) = answer else { bail!("the module doesn't unwrap") };
-    key(&seed)
+    Ok(Secret::new(seed.as_slice().try_into()?))
 }
 
 fn file_key(town: &Town, service: &str, name: &str) -> Result<SigningKey> {
-    key(&std::fs::read(town.home(service).join("state/keys").join(name))?)
-}
-
-fn key(seed: &[u8]) -> Result<SigningKey> {
-    let seed: [u8; 32] = seed.try_into()?;
-    Ok(SigningKey::from_seed(&Secret::new(seed))?)
+    Ok(SigningKey::from_seed(&seed(town, service, name)?)?)
 }

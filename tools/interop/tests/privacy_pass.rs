@@ -22,7 +22,7 @@ fn their_client_draws_a_token_here_and_presents_it() {
     let scene = Scene::open().unwrap();
     let customer = Customer::new(&scene).unwrap();
     let demo = demo_file::write(&scene, &customer).unwrap();
-    let before = Stored::by(&scene, "dip").unwrap().rows().unwrap();
+    let before = Stored::by(&scene, "dip").unwrap().dump().unwrap();
     assert!(before.iter().filter(|row| row.starts_with("addresses|")).count() > 200, "{before:?}");
 
     let arguments = ["--demo".as_ref(), demo.as_os_str()];
@@ -32,7 +32,7 @@ fn their_client_draws_a_token_here_and_presents_it() {
     assert_eq!(ran.said["spoilt"], json!({"status": 401, "problem": "token-refused"}));
     assert_eq!(ran.said["issuer"], json!(customer.services.provider.issuer_name));
     assert_eq!(ran.said["origin"], json!([customer.services.provider.origin]));
-    assert_eq!(Stored::by(&scene, "dip").unwrap().rows().unwrap(), before);
+    assert_eq!(Stored::by(&scene, "dip").unwrap().dump().unwrap(), before);
     let drawn = Stored::by(&scene, "issuer").unwrap().count("answers", []).unwrap();
     assert_eq!(drawn, 1);
 

@@ -55,6 +55,8 @@ pub struct Town {
     running: BTreeMap<&'static str, Process>,
     /// Where processes that are to stay write their notes.
     notes: Option<PathBuf>,
+    /// Who stands between others and the parent, and between the parent and the enclave.
+    detour: Option<(SocketAddr, PathBuf)>,
 }
 
 impl Town {
@@ -75,6 +77,7 @@ impl Town {
             web: WebServer::start()?,
             running: BTreeMap::new(),
             notes: None,
+            detour: None,
         };
         let keygen = |purpose, count| {
             let arguments =
@@ -200,6 +203,12 @@ impl Town {
         &self.binaries
     }
 
+    /// The program that runs as a service here: the released one, or the audit's.
+    #[must_use]
+    pub fn program(&self, service: &str) -> PathBuf {
+        self.binaries.service(service, self.zone.tapped)
+    }
+
     /// Where the web server is that tells everybody their own address.
     #[must_use]
     pub const fn web_address(&self) -> SocketAddr {
@@ -244,13 +253,27 @@ impl Town {
     /// # Errors
     /// When it doesn't come up.
     pub fn restart(&mut self, service: &'static str) -> Result<()> {
+        self.launch(service)?;
+        if service == "nsm" { Ok(()) } else { self.wait_for(service) }
+    }
+
+    /// The same without waiting until it is up: it may be meant not to come up.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn launch(&mut self, service: &'static str) -> Result<()> {
         if service == "nsm" {
             // A socket that a crash left says nothing of who listens now.
             std::fs::remove_file(self.socket())?;
             return self.start_module();
         }
-        self.start(service)?;
-        self.wait_for(service)
+        self.start(service)
+    }
+
+    /// From the next start on, whoever asks the enclave's parent goes by `parent`, and the parent to the enclave
+    /// by the socket `enclave`: somebody may stand there and drop what goes by.
+    pub fn detour(&mut self, parent: SocketAddr, enclave: PathBuf) {
+        self.detour = Some((parent, enclave));
     }
 
     /// Where people's wallets go.
@@ -343,7 +366,7 @@ impl Town {
     fn start_module(&mut self) -> Result<()> {
         let home = self.zone.root.join("nsm");
         let mut command = self.command("nsm", &self.binaries.service("nsm", false));
-        command.arg("--enclave").arg(self.binaries.service("enclave", self.zone.tapped));
+        command.arg("--enclave").arg(self.program("enclave"));
         command.arg("--listen").arg(self.socket()).arg("--state").arg(home.join("state"));
         // The enclave inherits the variable; the module itself has no tap.
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "enclave-recording"));
@@ -355,7 +378,9 @@ impl Town {
         Ok(())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket on which the enclave listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.zone.root.join("enclave.sock")
     }
 
@@ -428,15 +453,16 @@ impl Town {
     /// Starts one service; its directory, and so everything that it has, is as it left it.
     pub(crate) fn start(&mut self, service: &'static str) -> Result<()> {
         let home = self.zone.root.join(service);
-        let parent = format!("http://{}", self.doors.parent);
-        let program = self.binaries.service(service, self.zone.tapped);
-        let mut command = self.command(service, &program);
+        let straight = || (self.doors.parent, self.socket());
+        let (parent, enclave) = self.detour.clone().unwrap_or_else(straight);
+        let parent = format!("http://{parent}");
+        let mut command = self.command(service, &self.program(service));
         command.arg("--state").arg(home.join("state")).arg("serve");
         command.arg("--listen").arg(self.addresses.of(service)?.to_string());
         command.arg("--log").arg(home.join("log"));
         match service {
             "parent" => {
-                command.arg("--enclave").arg(self.socket());
+                command.arg("--enclave").arg(enclave);
                 command.arg("--boot-configuration").arg(self.path("boot.json")?);
             }
             "issuer" => {
