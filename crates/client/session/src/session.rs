@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 use serde::de::DeserializeOwned;
 use wallet::{Wallet, WalletFile};
 
-use crate::{Error, Narrator};
+use crate::{Attestation, Error, Narrator};
 
 /// How a session is set up.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ pub struct SessionConfig {
 pub struct Session {
     pub(crate) config: SessionConfig,
     pub(crate) file: WalletFile,
+    pub(crate) attestation: Option<Attestation>,
     http: HttpClient,
 }
 
@@ -43,7 +44,7 @@ impl Session {
     pub fn open(config: SessionConfig) -> Result<Self, Error> {
         let file = WalletFile::open(&config.home, &mut system_rng())?;
         let client = ClientConfig { bind: config.source, ..ClientConfig::default() };
-        Ok(Self { config, file, http: HttpClient::new(client, ()) })
+        Ok(Self { config, file, attestation: None, http: HttpClient::new(client, ()) })
     }
 
     /// What the wallet holds.
