@@ -21,7 +21,7 @@ const RAW: &str = "openssl speed rsa2048, private operations, in turns with it";
 /// How long one turn takes: OpenSSL and we in alternation, so that a busy machine is busy for both.
 const TURN: Duration = Duration::from_secs(1);
 /// Connections of the load generator, each with one request in flight.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 192;
 /// No machine of today signs more in a second.
 const MOST_A_SECOND: u64 = 20_000;
 

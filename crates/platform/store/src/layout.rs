@@ -108,3 +108,64 @@ fn put(to: &mut [u8], at: usize, bytes: &[u8]) -> Option<()> {
     to.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(bytes);
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A leaf of an index with these cells (a length of one byte, then so many bytes) at these places.
+    fn leaf(cells: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut page = vec![0x0a, 0, 9, 0, cells.len() as u8, 0, 0, 3];
+        page.extend(cells.iter().flat_map(|(at, _)| (*at as u16).to_be_bytes()));
+        page.resize(512, 0xee);
+        for (at, cell) in cells {
+            page[*at..at + cell.len()].copy_from_slice(cell);
+        }
+        page
+    }
+
+    #[test]
+    fn cells_lie_in_the_order_of_their_keys_and_nothing_else_is_there() {
+        let page = leaf(&[(100, &[3, 1, 1, 1]), (300, &[4, 2, 2, 2, 2]), (200, &[3, 3, 3, 3])]);
+        let laid = canonical(&page).unwrap().unwrap();
+        assert_eq!(laid[..8], [0x0a, 0, 0, 0, 3, 1, 0xf3, 0]);
+        assert_eq!(laid[8..14], [1, 0xfc, 1, 0xf7, 1, 0xf3]);
+        assert!(laid[14..0x1f3].iter().all(|byte| *byte == 0));
+        assert_eq!(laid[0x1f3..], [3, 3, 3, 3, 4, 2, 2, 2, 2, 3, 1, 1, 1]);
+        assert_eq!(canonical(&laid), Ok(Some(laid.clone())), "it is laid out already");
+    }
+
+    #[test]
+    fn the_smallest_cell_takes_four_bytes() {
+        let laid = canonical(&leaf(&[(100, &[1, 7, 0, 0])])).unwrap().unwrap();
+        assert_eq!(laid[508..], [1, 7, 0, 0]);
+    }
+
+    #[test]
+    fn pages_of_no_tree_are_left_alone() {
+        for first in [0, 1, 3, 0x0b] {
+            assert_eq!(canonical(&[&[first][..], &[9; 511]].concat()), Ok(None));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for at in [509, 511] {
+            assert_eq!(canonical(&leaf(&[(at, &[])])), Err(Misshapen));
+        }
+        let mut many = leaf(&[]);
+        many[3..5].copy_from_slice(&[0xff, 0xff]);
+        assert_eq!(canonical(&many), Err(Misshapen));
+        let twice: Vec<(usize, &[u8])> = vec![(400, &[99]); 6];
+        assert_eq!(canonical(&leaf(&twice)), Err(Misshapen), "more than a page holds");
+        assert_eq!(canonical(&[0x0a]), Err(Misshapen));
+    }
+
+    #[test]
+    fn numbers_have_up_to_nine_bytes() {
+        assert_eq!(varint(&[0x7f]), Some((127, 1)));
+        assert_eq!(varint(&[0x81, 0]), Some((128, 2)));
+        assert_eq!(varint(&[0xff; 9]), Some((u64::MAX, 9)));
+        assert_eq!(varint(&[0xff; 8]), None);
+    }
+}
