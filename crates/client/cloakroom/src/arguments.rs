@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Provider(Provider),
     /// Run everything on this machine, and show who learned what.
     Demo(Demo),
+    /// Measure what this machine can do, beside the raw primitives.
+    Bench(Bench),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -187,6 +189,16 @@ pub(crate) enum Provider {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Bench {
+    /// What to measure: blind signatures, whole assignments, or the database.
+    #[arg(value_name = "tokens|assign|store", value_parser = ["tokens", "assign", "store"], hide_possible_values = true)]
+    pub(crate) what: String,
+    /// For how many seconds each row is measured.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) seconds: u16,
 }
 
 #[derive(Args, Clone)]

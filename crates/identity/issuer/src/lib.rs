@@ -34,6 +34,7 @@ pub use routes::router;
 pub use signers::{SignFailure, Signers};
 pub use sqlite::SqliteIssuer;
 pub use store::{
-    ACCESS_SLOTS, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, Limit, StoreError,
+    ACCESS_SLOTS, Asked, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, Limit,
+    StoreError,
 };
 pub use table::{DESCRIPTION, ROUTES};

@@ -27,7 +27,7 @@ const ORIGIN: &str = "dip.demo.cloakroom.example";
 /// The pool: 254 addresses of the loopback network.
 pub(crate) const POOL: &str = "127.77.0.0/24";
 /// The pool's region.
-pub(crate) const REGION: &str = "demo";
+pub const REGION: &str = "demo";
 /// Where the DIP service takes tokens.
 const ASSIGN: &str = "/api/v1/assign";
 /// How many weekly and daily keys the demo's trees commit to.
@@ -52,6 +52,7 @@ pub struct Town {
     /// Where others find them: the same, or wires before them.
     doors: Addresses,
     web: WebServer,
+    pool: String,
     running: BTreeMap<&'static str, Process>,
     /// Where processes that are to stay write their notes.
     notes: Option<PathBuf>,
@@ -75,6 +76,7 @@ impl Town {
             addresses,
             zone,
             web: WebServer::start()?,
+            pool: POOL.to_owned(),
             running: BTreeMap::new(),
             notes: None,
             detour: None,
@@ -115,6 +117,13 @@ impl Town {
     /// Lets everything go on without this program.
     pub(crate) fn leave(mut self) {
         std::mem::take(&mut self.running).into_values().for_each(Process::leave);
+    }
+
+    /// Another pool than the usual one, of the loopback network, too. To be said before the town opens.
+    #[must_use]
+    pub fn with_pool(mut self, cidr: &str) -> Self {
+        cidr.clone_into(&mut self.pool);
+        self
     }
 
     /// Starts everything and waits until it is up.
@@ -445,7 +454,7 @@ impl Town {
         )?;
         self.ask(
             "dip",
-            &["pool", "import", "--cidr", POOL, "--region", REGION, "--gateway", "demo"],
+            &["pool", "import", "--cidr", &self.pool, "--region", REGION, "--gateway", "demo"],
         )?;
         Ok(())
     }
@@ -474,7 +483,7 @@ impl Town {
             }
             "gateway" => {
                 command.arg("--provider").arg(self.provider()).args(["--enclave", &parent]);
-                command.args(["--serve", POOL, "--local", "--tunnel-listen"]);
+                command.args(["--serve", &self.pool, "--local", "--tunnel-listen"]);
                 command.arg(self.addresses.tunnel.to_string());
             }
             _ => {}
