@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
+pub(crate) use self::dns::{DnsQuestion, answer_question, read_question};
 pub use self::grants::PeerGrant;
 
 use self::engine::Engine;
