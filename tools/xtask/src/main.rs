@@ -5,6 +5,7 @@
 mod audit;
 #[cfg(test)]
 mod claims;
+mod fuzz;
 mod layers;
 mod programs;
 mod supply;
@@ -33,6 +34,8 @@ enum Chore {
     Notices(supply::Arguments),
     /// Write a program's software bill of materials (CycloneDX 1.5, JSON)
     Sbom(supply::Arguments),
+    /// Run the decoders' fuzz targets
+    Fuzz(fuzz::Arguments),
     /// Build every program and run every test
     Test(test::Arguments),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Chore::Deny(arguments) => supply::deny::run(&arguments),
         Chore::Notices(arguments) => supply::notices(&arguments),
         Chore::Sbom(arguments) => supply::sbom(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {
