@@ -121,7 +121,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     other.purpose = Purpose::Access;
     let json = |keys: &[PublishedKey]| serde_json::to_vec(keys).expect("JSON");
     let mut seeds = vec![
-        tagged(0, json(&[key.clone()])),
+        tagged(0, json(std::slice::from_ref(&key))),
         tagged(0, json(&[other, key.clone()])),
         tagged(0, "[]"),
         tagged(1, key.proof.to_bytes()),

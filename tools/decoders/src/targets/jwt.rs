@@ -157,6 +157,12 @@ fn agrees(kind: &Kind, token: &str) {
     // It asks the system's clock; ours stands still.
     rules.validate_exp = false;
     let key = Jwk::of(kind.signer);
+    let payload = fixture::payload(&Compact::new(token.to_owned()));
+    assert!(std::str::from_utf8(&payload).is_ok(), "JSON is UTF-8");
+    if serde_json::from_slice::<Value>(&payload).is_err() {
+        // Members that nobody reads may hold what its values can't: numbers beyond any double, half a surrogate.
+        return;
+    }
     let theirs = jsonwebtoken::decode::<Value>(token, &key, &rules).expect("it takes it, too");
     assert_eq!(theirs.header.typ.as_deref(), Some(kind.name));
     if let Some(end) = theirs.claims.get("exp").filter(|end| !end.is_null()) {

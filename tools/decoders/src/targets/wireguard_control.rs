@@ -47,7 +47,7 @@ pub(crate) fn check(input: &[u8]) {
         let address = dat.dip_details.ip;
         let serves =
             |network: &&str| network.parse::<Network>().is_ok_and(|it| it.contains(address.ip()));
-        assert!(SERVED.iter().any(|network| serves(network)), "another gateway's address");
+        assert!(SERVED.iter().any(serves), "another gateway's address");
         let peer: Peer = serde_json::from_slice(&answer).expect("a peer");
         assert!(peer.exit_address == address && peer.ends == ends && peer.tunnel == bench.tunnel);
         assert_eq!((kept.len(), bench.exit.peers()), (1, 1));
