@@ -1,5 +1,7 @@
 //! The client's file: damaged or not, it opens as a wallet or not at all, and is written as it was read.
 
+use std::collections::BTreeSet;
+
 use coarse::Secret;
 use serde_json::{Value, json};
 use wallet::{Dip, Wallet};
@@ -14,6 +16,14 @@ pub(crate) fn check(input: &[u8]) {
     let again = Wallet::from_json(&written).expect("it was written");
     assert_eq!(again.to_json().expect("as before"), written, "a wallet loses nothing");
     assert_eq!(wallet.device.public(), again.device.public());
+    if let (Ok(Value::Object(found)), Ok(Value::Object(kept))) =
+        (serde_json::from_slice(input), serde_json::from_slice(&written))
+    {
+        let held = |of: serde_json::Map<String, Value>| {
+            of.into_iter().filter(|it| !it.1.is_null()).map(|it| it.0).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(held(found), held(kept), "what was there is there");
+    }
     if let Some(srt) = &wallet.srt {
         assert!(!srt.is_fresh(NOW) || srt.ends.start() > NOW);
     }

@@ -8,11 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::home;
 use super::statistics::Statistics;
+use crate::programs;
 
 /// The longest input that is tried, in bytes.
 const LONGEST: u32 = 20_000;
 /// The longest input that is kept in the repository, in bytes: a request of full size fits.
 const LONGEST_KEPT: u32 = 9_000;
+/// How much of one target's corpus is kept in the repository, in bytes, its seeds aside.
+const ROOM: u64 = 90 << 10;
 /// How long one input may take, in seconds.
 const PATIENCE: u32 = 60;
 
@@ -60,7 +63,8 @@ pub(super) fn fuzz(target: &str, minutes: u32) -> Result<Ended> {
     Ok(Ended { statistics, failed, said: tail(&said) })
 }
 
-/// Puts the smallest set that covers as much as all that was found into the repository's corpus.
+/// Puts a smallest set that passes the same edges as all that was found into the repository's corpus: as much as there is
+/// [`ROOM`] for, the shortest inputs first. The seeds come back, too.
 pub(super) fn minimize(target: &str) -> Result<()> {
     let corpus = home().join("corpus").join(target);
     let fresh = home().join("target/minimized").join(target);
@@ -71,6 +75,7 @@ pub(super) fn minimize(target: &str) -> Result<()> {
     let merged = program(target)?
         .args([
             "-merge=1".into(),
+            "-use_counters=0".into(),
             format!("-max_len={LONGEST_KEPT}"),
             format!("-timeout={PATIENCE}"),
         ])
@@ -82,11 +87,28 @@ pub(super) fn minimize(target: &str) -> Result<()> {
     for input in files(&corpus)? {
         fs::remove_file(input)?;
     }
+    let mut kept: Vec<(u64, PathBuf)> = Vec::new();
     for input in files(&fresh)? {
+        kept.push((fs::metadata(&input)?.len(), input));
+    }
+    kept.sort();
+    let mut room = ROOM;
+    for (length, input) in kept {
+        let Some(left) = room.checked_sub(length) else { break };
+        room = left;
         let name = input.file_name().context("an input has a name")?;
         fs::copy(&input, corpus.join(name))?;
     }
-    Ok(())
+    programs::cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "decoders",
+        "--",
+        "seeds",
+        target,
+    ])
 }
 
 /// The instrumented program of a target.
