@@ -160,10 +160,13 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut claims = serde_json::to_value(provider()).expect("JSON");
     claims["iss"] = "provider".into();
     claims["aud"] = "client".into();
+    let mut other = claims.clone();
+    other["trees"][0]["first_epoch"] = 7.into();
     let problem = br#"{"type":"https://cloakroom.example/problems/pool-exhausted","title":"No address is free","status":503,"detail":"later"}"#;
     vec![
         tagged(0, provider_file().to_json().expect("JSON")),
         tagged(1, claims.to_string()),
+        tagged(1, other.to_string()),
         tagged(2, serde_json::to_vec(&fixture::boot()).expect("JSON")),
         tagged(3, serde_json::to_vec(served).expect("JSON")),
         tagged(3, [5; 32]),

@@ -135,6 +135,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     all(2, encoded(&asked), &mut seeds);
     all(3, encoded(&told), &mut seeds);
     seeds.push([&[0, 0][..], &[0xff; 8]].concat());
+    // A field too many, and a field too few.
+    seeds.push([&[0, 0][..], &[0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0]].concat());
+    seeds.push([&[0, 0][..], &[0, 0, 0, 5, 3, 0, 0, 0, 0]].concat());
     seeds
 }
 

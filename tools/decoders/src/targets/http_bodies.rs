@@ -144,6 +144,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     ];
     let mut seeds: Vec<Vec<u8>> =
         (0..).zip(bodies).map(|(kind, body)| tagged(kind, body.to_string())).collect();
+    seeds.push(tagged(1, r#"{"from":"hunter2"}"#));
+    seeds.push(tagged(2, r#"{"hunter2":1}"#));
+    seeds.push(tagged(4, r#"{"lease": hunter2}"#));
     seeds.push(tagged(12, "purpose=dedicated-ip&epoch=2968"));
     seeds.push(tagged(13, "1234-5678 9012-3456 7890-1234"));
     seeds

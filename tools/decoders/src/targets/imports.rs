@@ -119,10 +119,13 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let key = fixture::published();
     let mut other = key.clone();
     other.purpose = Purpose::Access;
+    let mut spoilt = key.clone();
+    spoilt.epoch = spoilt.epoch.next();
     let json = |keys: &[PublishedKey]| serde_json::to_vec(keys).expect("JSON");
     let mut seeds = vec![
         tagged(0, json(std::slice::from_ref(&key))),
         tagged(0, json(&[other, key.clone()])),
+        tagged(0, json(&[key.clone(), spoilt])),
         tagged(0, "[]"),
         tagged(1, key.proof.to_bytes()),
         tagged(1, [7; 512]),

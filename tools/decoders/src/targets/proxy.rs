@@ -23,6 +23,9 @@ pub(crate) fn check(input: &[u8]) {
         1 + (state >> 16) as usize % most
     });
     assert_eq!(whole, pieces, "it doesn't matter in which pieces it comes");
+    let (mut first, late) = (true, sent.len().saturating_sub(8).max(1));
+    let bytes = talk(sent, || if std::mem::take(&mut first) { late } else { 1 });
+    assert_eq!(whole, bytes, "nor whether its end comes byte by byte");
     let (next, answers, rest) = whole;
     assert!(answers.len() < 300);
     match next {
@@ -62,7 +65,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     longest.resize(8192 - 4, b'x');
     longest.extend(b"\r\n\r\n");
     let mut too_long = longest.clone();
-    too_long.insert(40, b'x');
+    too_long.splice(40..40, *b"xx");
     [
         &b"\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50hello"[..],
         b"\x05\x02\x00\x02\x05\x01\x00\x03\x0bexample.com\x01\xbb",
