@@ -6,6 +6,7 @@ mod audit;
 #[cfg(test)]
 mod claims;
 mod image;
+mod fuzz;
 mod layers;
 mod needs;
 mod programs;
@@ -39,6 +40,8 @@ enum Chore {
     Image(enclave_image::MakeArguments),
     /// Boot the enclave's image in a virtual machine and have it attest (needs QEMU and vhost-device-vsock)
     Microvm(enclave_image::BootArguments),
+    /// Run the decoders' fuzz targets
+    Fuzz(fuzz::Arguments),
     /// Build every program and run every test
     Test(test::Arguments),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Sbom(arguments) => supply::sbom(&arguments),
         Chore::Image(arguments) => image::make(&arguments),
         Chore::Microvm(arguments) => image::boot(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {

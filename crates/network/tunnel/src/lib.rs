@@ -17,6 +17,7 @@ mod outer;
 mod packet;
 mod policy;
 mod quick;
+pub mod reading;
 mod splice;
 mod stack;
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 use mio::Waker;
 
 pub use self::gate::Handshakes;
+pub(crate) use self::dns::{DnsQuestion, answer_question, read_question};
 pub use self::grants::PeerGrant;
 
 use self::engine::Engine;
