@@ -5,8 +5,8 @@
 mod audit;
 #[cfg(test)]
 mod claims;
-mod image;
 mod fuzz;
+mod image;
 mod layers;
 mod needs;
 mod programs;

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use mio::Waker;
 
-pub use self::gate::Handshakes;
 pub(crate) use self::dns::{DnsQuestion, answer_question, read_question};
+pub use self::gate::Handshakes;
 pub use self::grants::PeerGrant;
 
 use self::engine::Engine;
