@@ -5,33 +5,40 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use decoders::{TARGETS, Target, fuzz_directory};
+use fixture::{corpus, names};
 
 /// All corpora together, in bytes.
 const ROOM: u64 = 2 << 20;
 
-/// The names in a directory, without what follows a dot.
-fn names(directory: &str) -> BTreeSet<String> {
-    let path = fuzz_directory().join(directory);
-    let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    entries
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect()
-}
+#[cfg(test)]
+mod fixture {
+    use super::*;
 
-fn files(path: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = match fs::read_dir(path) {
-        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
-        Err(_) => Vec::new(),
-    };
-    files.sort();
-    files
-}
+    /// The names in a directory, without what follows a dot.
+    pub(super) fn names(directory: &str) -> BTreeSet<String> {
+        let path = fuzz_directory().join(directory);
+        let entries =
+            fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        entries
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect()
+    }
 
-fn corpus(target: &Target) -> Vec<PathBuf> {
-    let fuzz = fuzz_directory();
-    let mut inputs = files(&fuzz.join("corpus").join(target.name));
-    inputs.extend(files(&fuzz.join("crashes").join(target.name)));
-    inputs
+    pub(super) fn files(path: &Path) -> Vec<PathBuf> {
+        let mut files: Vec<_> = match fs::read_dir(path) {
+            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        };
+        files.sort();
+        files
+    }
+
+    pub(super) fn corpus(target: &Target) -> Vec<PathBuf> {
+        let fuzz = fuzz_directory();
+        let mut inputs = files(&fuzz.join("corpus").join(target.name));
+        inputs.extend(files(&fuzz.join("crashes").join(target.name)));
+        inputs
+    }
 }
 
 #[test]

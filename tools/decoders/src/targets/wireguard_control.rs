@@ -101,7 +101,8 @@ impl Bench {
             exit.clone(),
             serves,
             tunnel.clone(),
-            clock as Arc<dyn Clock>,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            &telemetry::Metrics::new(clock),
         ));
         runtime.block_on(gateway.enclave().attest()).expect("it attests");
         Self { runtime, router: router(gateway), store, exit, tunnel }
