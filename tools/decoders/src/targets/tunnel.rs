@@ -87,7 +87,11 @@ impl Bench {
             inner_address: *packets::flow(53).destination.ip(),
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy { local: false, never: vec![NeverRule::from(everything)] },
-            limits: Limits { handshakes_per_second: u64::from(u32::MAX), ..Limits::default() },
+            limits: Limits {
+                handshakes_per_second: u64::from(u32::MAX),
+                handshakes_in_all: u64::from(u32::MAX),
+                ..Limits::default()
+            },
             now: Arc::new(|| 1000),
         };
         let exit = Exit::spawn(config, ()).expect("loopback has a port");
