@@ -6,7 +6,7 @@
 //! functions through the package in `fuzz/`; the test in `tests/replay.rs` runs them on every input in `fuzz/corpus`.
 //!
 //! Where a signature or a seal stands before a decoder, the input is what is behind it: the target signs or seals it with
-//! a key of [`fixture`], so that mutations reach the decoder. Keys, clock and randomness are fixed: an input does
+//! a key of `fixture`, so that mutations reach the decoder. Keys, clock and randomness are fixed: an input does
 //! the same each time.
 
 // A panic is how a target reports, to libFuzzer and to a test alike.
