@@ -4,8 +4,8 @@
 //! second (PCR2) the enclave's program and its arguments; PCR0 is all of it. Nothing else is in it: no shell, no library, no tool.
 //!
 //! - [`Recipe`]: from the parts to an image;
-//! - [`make`]: `cargo xtask image`;
-//! - [`boot`]: `cargo xtask microvm`.
+//! - [`make()`]: `cargo xtask image`;
+//! - [`boot()`]: `cargo xtask microvm`.
 
 mod cpio;
 mod kernel;
