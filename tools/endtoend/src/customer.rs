@@ -97,6 +97,22 @@ impl Customer {
         Ok(Bought { srt, drawn })
     }
 
+    /// What an honest app seals for an assignment.
+    ///
+    /// # Errors
+    /// When the wallet was tampered with.
+    pub fn content(&self, bought: &Bought) -> Result<AssignRequest> {
+        let Bought { srt, drawn } = bought;
+        Ok(AssignRequest {
+            srt: srt.clone(),
+            receipt: drawn.receipt().clone(),
+            seed: drawn.seed().clone(),
+            token: drawn.token()?,
+            key: drawn.key().clone(),
+            device: self.device.public(),
+        })
+    }
+
     /// Seals the request for an address.
     ///
     /// # Errors
@@ -160,10 +176,21 @@ pub fn seal_assignment(
     bound: &SpendHash,
     enclave: &Attested,
 ) -> Result<(Vec<u8>, AnswerKey)> {
-    let content = content.encode().context("it can't be written")?;
+    seal_bytes(&content.encode().context("it can't be written")?, bound, enclave)
+}
+
+/// Seals anything as if it were an assignment's content.
+///
+/// # Errors
+/// When it doesn't fit.
+pub fn seal_bytes(
+    content: &[u8],
+    bound: &SpendHash,
+    enclave: &Attested,
+) -> Result<(Vec<u8>, AnswerKey)> {
     let (info, size) = (envelope::ASSIGN, envelope::ASSIGN_SIZE);
     let (to, bound) = (&enclave.sealing_key, bound.as_bytes());
-    Ok(seal::seal(to, info, bound, &content, size, &mut system_rng())?)
+    Ok(seal::seal(to, info, bound, content, size, &mut system_rng())?)
 }
 
 /// Seals any refresh's content to an enclave, bound to any lease.
@@ -175,9 +202,20 @@ pub fn seal_refresh(
     bound: LeaseId,
     enclave: &Attested,
 ) -> Result<(Vec<u8>, AnswerKey)> {
-    let content = content.encode().context("it can't be written")?;
+    seal_refresh_bytes(&content.encode().context("it can't be written")?, bound, enclave)
+}
+
+/// Seals anything as if it were a refresh's content.
+///
+/// # Errors
+/// When it doesn't fit.
+pub fn seal_refresh_bytes(
+    content: &[u8],
+    bound: LeaseId,
+    enclave: &Attested,
+) -> Result<(Vec<u8>, AnswerKey)> {
     let (info, size) = (envelope::REFRESH, envelope::REFRESH_SIZE);
-    Ok(seal::seal(&enclave.sealing_key, info, bound.bytes(), &content, size, &mut system_rng())?)
+    Ok(seal::seal(&enclave.sealing_key, info, bound.bytes(), content, size, &mut system_rng())?)
 }
 
 /// What the enclave said, to whom it said it.

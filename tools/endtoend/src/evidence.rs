@@ -1,5 +1,6 @@
 //! What a service stored, and what it received.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,10 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lab::Town;
 use record::Recording;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params};
 use tempfile::TempDir;
 
 use crate::eventually;
+
+/// A row: each column's value as text, bytes in hexadecimal.
+pub type Row = BTreeMap<String, String>;
 
 /// A copy of a service's database: the service has the file to itself while it runs.
 pub struct Stored {
@@ -46,6 +51,43 @@ impl Stored {
         parameters: impl Params,
     ) -> Result<T> {
         self.connection.query_row(sql, parameters, |row| row.get(0)).with_context(|| sql.to_owned())
+    }
+
+    /// Every row of every table, and the tables themselves.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn dump(&self) -> Result<BTreeMap<String, BTreeSet<Row>>> {
+        let mut all = BTreeMap::new();
+        let rows = self.rows("sqlite_schema")?;
+        let tables = rows.iter().filter(|row| row.get("type").is_some_and(|kind| kind == "table"));
+        for name in tables.filter_map(|row| row.get("name")) {
+            all.insert(name.clone(), self.rows(name)?);
+        }
+        all.insert("sqlite_schema".to_owned(), rows);
+        Ok(all)
+    }
+
+    fn rows(&self, table: &str) -> Result<BTreeSet<Row>> {
+        let mut statement = self.connection.prepare(&format!("SELECT * FROM \"{table}\""))?;
+        let names: Vec<String> = statement.column_names().into_iter().map(Into::into).collect();
+        let mut rows = statement.query([])?;
+        let mut all = BTreeSet::new();
+        while let Some(row) = rows.next()? {
+            let mut columns = Row::new();
+            for (index, name) in names.iter().enumerate() {
+                let text = match row.get_ref(index)? {
+                    ValueRef::Null => "null".to_owned(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    ValueRef::Real(number) => number.to_string(),
+                    ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                    ValueRef::Blob(bytes) => hex::encode(bytes),
+                };
+                columns.insert(name.clone(), text);
+            }
+            all.insert(columns);
+        }
+        Ok(all)
     }
 
     /// The service goes on writing meanwhile. When nothing changed between two readings, file and journal belong

@@ -30,14 +30,52 @@ pub fn order_key(town: &Town) -> Result<SigningKey> {
     ring_key(town, "dip", "order")
 }
 
-/// The key by which the (tapped) enclave mints. Who has the disk of the development module gets it; that is
+/// The key that signs receipts of issuance.
+///
+/// # Errors
+/// When it can't be read.
+pub fn issuance_key(town: &Town) -> Result<SigningKey> {
+    ring_key(town, "issuer", "issuance-receipt")
+}
+
+/// The 32 bytes of a service's key: the one that its ring signs with (`("accounts", "srt")`), or one in a file of its own
+/// (`("gateway", "wireguard.key")`).
+///
+/// # Errors
+/// When it can't be read.
+pub fn seed(town: &Town, service: &str, name: &str) -> Result<Secret<32>> {
+    let bytes = match name.strip_suffix(".key") {
+        Some(_) => std::fs::read(town.home(service).join("state/keys").join(name))?,
+        None => current(town, service, name)?,
+    };
+    Ok(Secret::new(bytes.as_slice().try_into()?))
+}
+
+/// The authority by which the town's security module attests. Who has its disk can attest to anything.
+///
+/// # Errors
+/// When it can't be read.
+pub fn authority(town: &Town) -> Result<nitro::DevelopmentAuthority> {
+    let kept = std::fs::read(town.home("nsm").join("state/authority.bin"))?;
+    Ok(nitro::DevelopmentAuthority::from_bytes(&kept)?)
+}
+
+/// The key by which the enclave mints. Who has the disk of the development module gets it; that is
 /// why its root says UNTRUSTED.
 ///
 /// # Errors
 /// When it can't be unwrapped.
 pub fn minting_key(town: &Town) -> Result<SigningKey> {
+    Ok(SigningKey::from_seed(&minting_seed(town)?)?)
+}
+
+/// That key's 32 bytes.
+///
+/// # Errors
+/// When it can't be unwrapped.
+pub fn minting_seed(town: &Town) -> Result<Secret<32>> {
     let wrapped = current(town, "parent", "minting")?;
-    let enclave = std::fs::read(town.binaries().service("enclave", true))?;
+    let enclave = std::fs::read(town.program("enclave"))?;
     // A copy: the module that runs has its own.
     let room = tempfile::tempdir()?;
     for name in ["authority.bin", "wrapping.bin"] {
@@ -51,7 +89,7 @@ pub fn minting_key(town: &Town) -> Result<SigningKey> {
     drop(ours);
     serving.join().ok().context("the module panicked")??;
     let Some(Answer::Secret(seed)) = answer else { bail!("the module doesn't unwrap") };
-    key(&seed)
+    Ok(Secret::new(seed.as_slice().try_into()?))
 }
 
 /// A ring of keys is so many hours older than it was: as if that time had passed.
@@ -86,10 +124,5 @@ fn current(town: &Town, service: &str, role: &str) -> Result<Vec<u8>> {
 }
 
 fn ring_key(town: &Town, service: &str, role: &str) -> Result<SigningKey> {
-    key(&current(town, service, role)?)
-}
-
-fn key(seed: &[u8]) -> Result<SigningKey> {
-    let seed: [u8; 32] = seed.try_into()?;
-    Ok(SigningKey::from_seed(&Secret::new(seed))?)
+    Ok(SigningKey::from_seed(&seed(town, service, role)?)?)
 }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use attested::{Provider, SignedProvider};
+use coarse::{Secret, system_rng};
+use jws::SigningKey;
 use lab::Town;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -55,6 +58,17 @@ pub fn cloakroom(arguments: &[&str], input: &str) -> Result<Ran> {
     })
 }
 
+/// Writes a provider's file into `room`, signed by a key of its own: what somebody trusts who was given this file.
+///
+/// # Errors
+/// When the provider contradicts itself, or the file can't be written.
+pub fn provider_file(provider: &Provider, room: &Path) -> Result<PathBuf> {
+    let key = SigningKey::from_seed(&Secret::random(&mut system_rng()))?;
+    let path = room.join(format!("provider-{}.json", key.verifying_key().id()));
+    std::fs::write(&path, SignedProvider::sign(provider, &key)?.to_json()?)?;
+    Ok(path)
+}
+
 /// A person who uses the program, with an account.
 pub struct User {
     /// The account's number.
@@ -75,15 +89,29 @@ impl User {
         Ok(Self { account, subscription, provider: town.provider(), home: tempfile::tempdir()? })
     }
 
+    /// The same for whom the provider's file is this one.
+    #[must_use]
+    pub fn who_is_given(mut self, provider: PathBuf) -> Self {
+        self.provider = provider;
+        self
+    }
+
     /// A new user who trusts the provider and has logged in.
     ///
     /// # Errors
     /// When that fails.
     pub fn logged_in(town: &Town) -> Result<Self> {
-        let user = Self::new(town)?;
-        user.trust()?.json()?;
-        user.log_in()?.json()?;
-        Ok(user)
+        Self::new(town)?.who_logs_in()
+    }
+
+    /// The same after they have taken the provider's file in and logged in.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn who_logs_in(self) -> Result<Self> {
+        self.trust()?.json()?;
+        self.log_in()?.json()?;
+        Ok(self)
     }
 
     /// Where the wallet is.

@@ -1,8 +1,9 @@
 //! A provider that is up: every service a process, on free ports, in a directory of its own.
 
+use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
 use lab::{Binaries, Ports, Town, Zone};
@@ -43,8 +44,20 @@ impl Scene {
     /// # Errors
     /// When a service doesn't come up.
     pub fn with(binaries: &Binaries, tapped: bool) -> Result<Self> {
+        Self::at(binaries, tapped, Ports::Free)
+    }
+
+    /// A provider whose tunnels end at an address of this host that isn't loopback's.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn with_tunnels_at(host: Ipv4Addr) -> Result<Self> {
+        Self::at(&binaries()?, false, Ports::FreeTunnelsAt(host))
+    }
+
+    fn at(binaries: &Binaries, tapped: bool, ports: Ports) -> Result<Self> {
         let room = tempfile::Builder::new().prefix("cloakroom-endtoend-").tempdir()?;
-        let zone = Zone { root: room.path().to_owned(), ports: Ports::Free, tapped };
+        let zone = Zone { root: room.path().to_owned(), ports, tapped };
         Ok(Self { town: Town::found(binaries, zone)?.open()?, room })
     }
 }
@@ -79,6 +92,53 @@ pub fn shared() -> Result<&'static Town> {
         open().map_err(|error: anyhow::Error| format!("{error:#}"))
     });
     opened.as_ref().map(|(scene, _)| &scene.town).map_err(|error| anyhow!("{error}"))
+}
+
+/// A provider that the tests of one group share, one at a time, so that each sees what its own attack changed. Nobody
+/// may kill anything of it.
+pub struct Group(OnceLock<Result<Mutex<(Scene, Child)>, String>>);
+
+/// The whole of a group's provider, for one test.
+pub struct Quiet(MutexGuard<'static, (Scene, Child)>);
+
+impl Group {
+    /// A group whose provider isn't founded yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The provider, founded by the first who asks. Others wait until it is given back.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub fn lock(&'static self) -> Result<Quiet> {
+        let opened = self.0.get_or_init(|| {
+            let open = || {
+                let scene = Scene::open()?;
+                let sweeper = sweep_up_after(&scene)?;
+                Ok(Mutex::new((scene, sweeper)))
+            };
+            open().map_err(|error: anyhow::Error| format!("{error:#}"))
+        });
+        let scene = opened.as_ref().map_err(|error| anyhow!("{error}"))?;
+        // A test that failed leaves a provider that is as good as before for the others.
+        Ok(Quiet(scene.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for Quiet {
+    type Target = Town;
+
+    fn deref(&self) -> &Town {
+        &self.0.0
+    }
 }
 
 /// What is shared is never dropped. So a shell waits for the end of this process, however that comes, ends the

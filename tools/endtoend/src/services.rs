@@ -3,10 +3,10 @@
 use anyhow::{Context as _, Result, anyhow};
 use attested::{Attested, NONCE_LEN, Provider, Served, SignedProvider};
 use bytes::Bytes;
-use coarse::{Clock as _, SystemClock, UnixTime, system_rng};
+use coarse::{Clock as _, Epoch, SystemClock, UnixTime, system_rng};
 use dip_api::{Assign, Refresh};
 use encoding::Base64Url;
-use epoch_keys::PublishedKey;
+use epoch_keys::{PublishedKey, Purpose};
 use gateway_api::AddPeer;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request};
@@ -28,7 +28,8 @@ pub const REGION: &str = "demo";
 pub struct Services {
     /// What their operator says of them.
     pub provider: Provider,
-    gateway: String,
+    /// The gateway's URL.
+    pub gateway: String,
 }
 
 /// What a service answered.
@@ -97,7 +98,15 @@ impl Services {
     /// # Errors
     /// When there is none.
     pub fn public_key(&self) -> Result<PublishedKey> {
-        let path = format!("{}?purpose=dedicated-ip", issuer_api::PUBLIC_KEY);
+        self.key_of(Purpose::DedicatedIp, Purpose::DedicatedIp.epoch_at(now()))
+    }
+
+    /// Blind token service: the key of a purpose and epoch.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn key_of(&self, purpose: Purpose, epoch: Epoch) -> Result<PublishedKey> {
+        let path = format!("{}?purpose={purpose}&epoch={}", issuer_api::PUBLIC_KEY, epoch.number());
         ask(Method::GET, &self.provider.urls.blind_token_service, &path, &[], vec![])?.json()
     }
 
@@ -189,24 +198,11 @@ impl Services {
     }
 }
 
-/// The present moment.
-#[must_use]
-pub fn now() -> UnixTime {
-    SystemClock.now()
-}
-
-fn post(
-    base: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &impl serde::Serialize,
-) -> Result<Answer> {
-    let mut all = vec![(CONTENT_TYPE.as_str(), "application/json")];
-    all.extend(headers);
-    ask(Method::POST, base, path, &all, serde_json::to_vec(body)?)
-}
-
-fn ask(
+/// A service's answer to any request.
+///
+/// # Errors
+/// When there is no answer.
+pub fn ask(
     method: Method,
     base: &str,
     path: &str,
@@ -225,4 +221,21 @@ fn ask(
     let problem = ReceivedProblem::from_response(&response).slug().to_owned();
     let (parts, body) = response.into_parts();
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body, problem })
+}
+
+/// The present moment.
+#[must_use]
+pub fn now() -> UnixTime {
+    SystemClock.now()
+}
+
+fn post(
+    base: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &impl serde::Serialize,
+) -> Result<Answer> {
+    let mut all = vec![(CONTENT_TYPE.as_str(), "application/json")];
+    all.extend(headers);
+    ask(Method::POST, base, path, &all, serde_json::to_vec(body)?)
 }

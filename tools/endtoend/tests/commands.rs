@@ -36,6 +36,32 @@ fn a_program_is_measured_as_the_module_does() -> Result<()> {
     Ok(())
 }
 
+/// An image that AWS's own builder made, and what AWS measures it to.
+#[test]
+fn an_image_is_measured_as_aws_does() -> Result<()> {
+    let aws = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/primitives/eif/testdata");
+    let image = aws.join("built-by-aws.eif");
+    let path = image.to_str().context("a path that is not text")?;
+    let registers = [0, 1, 2].map(|register| {
+        std::fs::read_to_string(aws.join(format!("pcr{register}"))).map(|pcr| pcr.trim().to_owned())
+    });
+    let [pcr0, pcr1, pcr2] = registers;
+    let (pcr0, pcr1, pcr2) = (pcr0?, pcr1?, pcr2?);
+    let measured = cloakroom(&["attestation", "measure", path], "")?;
+    assert_eq!(measured.out, format!("0={pcr0}\n1={pcr1}\n2={pcr2}\n"));
+    let measured = cloakroom(&["attestation", "measure", path, "--json"], "")?;
+    assert_eq!(measured.json()?, json!({"pcr0": pcr0, "pcr1": pcr1, "pcr2": pcr2}));
+
+    let room = tempfile::tempdir()?;
+    let cut = room.path().join("cut.eif");
+    let mut bytes = std::fs::read(&image)?;
+    bytes.pop();
+    std::fs::write(&cut, bytes)?;
+    let path = cut.to_str().context("a path that is not text")?;
+    failed(&cloakroom(&["attestation", "measure", path], "")?, 2, "checksum");
+    Ok(())
+}
+
 /// Support resets a subscription: the old lease can't be refreshed with a newer receipt, the program says what to
 /// do, and doing it gives another address.
 #[test]

@@ -21,8 +21,8 @@ mod plant;
 
 pub use audit::{AuditOptions, AuditResult, Checked, audit};
 pub use demo::{
-    Binaries, DemoOptions, DemoResult, KeepOptions, Kept, Person, PersonResult, Ports, Spare, Step,
-    Stopped, Town, Untried, Zone, become_resident, demo, keep, recordings, stop,
+    Binaries, DemoOptions, DemoResult, KeepOptions, Kept, Person, PersonResult, Ports, REGION,
+    Spare, Step, Stopped, Town, Untried, Zone, become_resident, demo, keep, recordings, stop,
 };
 pub use inspect::{Kind, Violation};
 pub use plant::{PlantResult, Planted, PlantsChecked, audit_the_audit};

@@ -5,7 +5,10 @@
 mod audit;
 #[cfg(test)]
 mod claims;
+mod fuzz;
+mod image;
 mod layers;
+mod needs;
 mod programs;
 mod supply;
 mod test;
@@ -33,6 +36,12 @@ enum Chore {
     Notices(supply::Arguments),
     /// Write a program's software bill of materials (CycloneDX 1.5, JSON)
     Sbom(supply::Arguments),
+    /// Build the enclave's image, the same bytes each time, and say what it measures to
+    Image(enclave_image::MakeArguments),
+    /// Boot the enclave's image in a virtual machine and have it attest (needs QEMU and vhost-device-vsock)
+    Microvm(enclave_image::BootArguments),
+    /// Run the decoders' fuzz targets
+    Fuzz(fuzz::Arguments),
     /// Build every program and run every test
     Test(test::Arguments),
 }
@@ -44,6 +53,9 @@ fn main() -> ExitCode {
         Chore::Deny(arguments) => supply::deny::run(&arguments),
         Chore::Notices(arguments) => supply::notices(&arguments),
         Chore::Sbom(arguments) => supply::sbom(&arguments),
+        Chore::Image(arguments) => image::make(&arguments),
+        Chore::Microvm(arguments) => image::boot(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {

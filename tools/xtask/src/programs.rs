@@ -16,6 +16,11 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
 /// Builds every program and says in which directory they are.
 pub(crate) fn build() -> Result<PathBuf> {
     cargo(&["build", "--release", "--locked", "--workspace", "--bins"])?;
+    directory()
+}
+
+/// Where built programs are.
+pub(crate) fn directory() -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
     Ok(metadata.target_directory.join("release").into_std_path_buf())
 }

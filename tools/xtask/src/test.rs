@@ -1,11 +1,10 @@
 //! `cargo xtask test`: builds every program, then runs every test of the workspace.
 //!
-//! Tests need nothing beyond Rust and a C compiler; what a later test needs (a database server, say) is
-//! installed here, or asked for by name.
+//! What tests need beyond Rust and a C compiler is installed first, or asked for by name.
 
 use anyhow::Result;
 
-use crate::programs;
+use crate::{needs, programs};
 
 /// What to test.
 #[derive(clap::Args)]
@@ -13,6 +12,9 @@ pub(crate) struct Arguments {
     /// Only this package's tests; may be given more than once
     #[arg(short, long = "package", value_name = "NAME")]
     packages: Vec<String>,
+    /// All but this package's tests; may be given more than once
+    #[arg(long, value_name = "NAME", conflicts_with = "packages")]
+    exclude: Vec<String>,
     /// Passed on to the tests: a filter, or options of theirs
     #[arg(last = true)]
     rest: Vec<String>,
@@ -20,17 +22,26 @@ pub(crate) struct Arguments {
 
 /// Runs the tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let Arguments { packages, exclude, rest } = arguments;
+    let tested = |package: &str| {
+        let is = |name: &String| name == package;
+        if packages.is_empty() { !exclude.iter().any(is) } else { packages.iter().any(is) }
+    };
+    needs::provide(tested)?;
     programs::build()?;
     // In the release profile, like the programs that the end-to-end tests start: everything is compiled once.
     let mut all = vec!["test", "--release", "--locked"];
-    if arguments.packages.is_empty() {
+    if packages.is_empty() {
         all.push("--workspace");
     }
-    for package in &arguments.packages {
+    for package in packages {
         all.extend(["--package", package]);
     }
+    for package in exclude {
+        all.extend(["--exclude", package]);
+    }
     all.push("--");
-    all.extend(arguments.rest.iter().map(String::as_str));
+    all.extend(rest.iter().map(String::as_str));
     programs::cargo(&all)?;
     Ok(true)
 }

@@ -14,13 +14,17 @@ mod block;
 mod enclave;
 mod gate;
 mod http;
+mod measure;
 mod program;
 mod serve;
 mod state;
 pub mod store;
+mod table;
 
 pub use block::{Block, BlockError, addresses};
 pub use enclave::{Enclave, MintError, MintFor, Minted, ParentEnclave};
 pub use gate::{Admitted, Refused, TokenGate};
 pub use http::{Dip, router};
+pub use measure::Measures;
 pub use program::main;
+pub use table::{DESCRIPTION, ROUTES};

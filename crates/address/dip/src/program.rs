@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use coarse::{Clock as _, SystemClock};
 use dip_api::GatewayInfo;
 use enclave_watch::load_provider;
-use epoch_keys::{PublishedKey, Purpose};
+use epoch_keys::{ImportError, Imported, Purpose};
 use key_ring::KeysCommand as RoleCommand;
 use lease::{ExitAddress, Region, TunnelEnd};
 use peer_key::PeerKey;
@@ -224,15 +224,14 @@ async fn import_keys(store: &SqliteStore, file: &Path, provider: &Provider) -> a
     let bytes = std::fs::read(file)
         .with_context(|| file.display().to_string())
         .context(CouldNotTry("the keys can't be read"))?;
-    let mut keys: Vec<PublishedKey> = serde_json::from_slice(&bytes)
-        .context(CouldNotTry("this is not what an issuer publishes"))?;
-    let all = keys.len();
-    keys.retain(|key| key.purpose == Purpose::DedicatedIp);
-    let others = all - keys.len();
     let tree = provider.tree(Purpose::DedicatedIp).context("the provider has no such tree")?;
-    for key in &keys {
-        key.verify(tree).with_context(|| format!("the key of epoch {} is refused", key.epoch))?;
-    }
+    let Imported { keys, others } = match Imported::from_json(&bytes, tree) {
+        Err(ImportError::Form(error)) => {
+            let said = CouldNotTry("this is not what an issuer publishes");
+            return Err(anyhow::Error::new(error).context(said));
+        }
+        imported => imported?,
+    };
     let imported = keys.len();
     store.keep_token_keys(keys).await?;
     say(&format!("{imported} keys imported, {others} of other purposes passed over"))

@@ -11,18 +11,18 @@ use coarse::{Clock, SystemClock};
 use enclave_watch::{EnclaveWatch, ParentAttestor, load_provider};
 use record::Tap;
 use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ServeConfig, Server};
-use telemetry::{Counters, LogTarget};
+use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::enclave::ParentEnclave;
 use crate::gate::TokenGate;
 use crate::http::{Dip, router};
+use crate::measure::Measures;
 use crate::state::{open, order_key};
 use crate::store::DipStore;
+use crate::table::ROUTES;
 
-/// The largest request: a sealed one in base64url takes 8.3 KB.
-const MAX_BODY: usize = 16 * 1024;
 /// How long the enclave may take: less than a client's request may.
 const ENCLAVE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often it is looked whether something ended.
@@ -69,18 +69,19 @@ pub(crate) async fn serve(
         Arc::clone(&clock),
     );
     let enclave = EnclaveWatch::new(ParentEnclave::new(client, parent, attestor));
-    let counters = Counters::new();
+    let metrics = Metrics::new(Arc::clone(&clock));
+    let measures = Measures::new(&metrics);
     let dip =
-        Arc::new(Dip { store, enclave, order_key, gate, provider: file.into(), clock, counters });
+        Arc::new(Dip { store, enclave, order_key, gate, provider: file.into(), clock, measures });
 
-    let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(arguments.listen) };
+    let config = ServeConfig { routes: &ROUTES, metrics, ..ServeConfig::new(arguments.listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
     // Dropping the set ends what runs beside the server.
     let mut beside = JoinSet::new();
     let watched = Arc::clone(&dip);
     beside.spawn(async move { watched.enclave.run().await });
     let tidied = Arc::clone(&dip);
-    beside.spawn(async move { keep_tidy(&tidied.store, &*tidied.clock).await });
+    beside.spawn(async move { keep_tidy(&tidied.store, &*tidied.clock, &tidied.measures).await });
     server.run(router(dip)).await?;
     Ok(())
 }
@@ -90,13 +91,20 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Ends what has ended, now and every hour.
-async fn keep_tidy(store: &impl DipStore, clock: &dyn Clock) {
+async fn keep_tidy(store: &impl DipStore, clock: &dyn Clock, measures: &Measures) {
     loop {
         let more = store.tidy(clock.now().week()).await;
         match more {
             Ok(true) => continue,
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the pool can't be tidied"),
+            Err(error) => {
+                measures.tidy_failed();
+                tracing::error!(%error, "the pool can't be tidied");
+            }
+        }
+        match store.pool().await {
+            Ok(regions) => measures.found(&regions),
+            Err(error) => tracing::error!(%error, "the pool can't be counted"),
         }
         sleep(TIDY).await;
     }

@@ -59,6 +59,12 @@ impl<A: Attestor> EnclaveWatch<A> {
         self.keys.borrow().clone()
     }
 
+    /// The keys, for whoever wants to know of each change.
+    #[must_use]
+    pub fn watched(&self) -> watch::Receiver<Option<Arc<KeySet>>> {
+        self.keys.subscribe()
+    }
+
     /// Waits until there are keys.
     pub async fn known(&self) {
         // It only fails when the sender is gone, which is ours.

@@ -9,11 +9,12 @@ use gateway_api::Peer;
 use jws::Compact;
 use lease::{Dat, TunnelEnd};
 use peer_key::PeerKey;
-use telemetry::Counters;
+use telemetry::Metrics;
 use tokio::sync::Mutex;
 use tunnel::{ExitHandle, Network, PeerGrant};
 
 use crate::grants::{Error, Grant, GrantStore};
+use crate::measure::Measures;
 
 /// The gateway: grants, the enclave whose tokens it takes, and the exit.
 pub struct Gateway<S, A> {
@@ -23,7 +24,7 @@ pub struct Gateway<S, A> {
     serves: Vec<Network>,
     tunnel: TunnelEnd,
     clock: Arc<dyn Clock>,
-    pub(crate) counters: Counters,
+    pub(crate) measures: Measures,
     /// Held from a grant's keeping until the exit has it, so that the exit ends up with the grant that is kept.
     changing: Mutex<()>,
     restored: AtomicBool,
@@ -47,8 +48,8 @@ pub enum Refused {
 }
 
 impl<S: GrantStore, A: Attestor> Gateway<S, A> {
-    /// A gateway for the addresses in `serves`, whose tunnels end at `tunnel`. It has no peers until
-    /// [`restore`](Self::restore).
+    /// A gateway for the addresses in `serves`, whose tunnels end at `tunnel`, and which counts in `metrics`. It has
+    /// no peers until [`restore`](Self::restore).
     pub fn new(
         store: S,
         enclave: EnclaveWatch<A>,
@@ -56,7 +57,9 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
         serves: Vec<Network>,
         tunnel: TunnelEnd,
         clock: Arc<dyn Clock>,
+        metrics: &Metrics,
     ) -> Self {
+        let measures = Measures::new(metrics, &enclave, &exit);
         Self {
             store,
             enclave,
@@ -64,7 +67,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
             serves,
             tunnel,
             clock,
-            counters: Counters::new(),
+            measures,
             changing: Mutex::new(()),
             restored: AtomicBool::new(false),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use ::http::header::WWW_AUTHENTICATE;
 use ::http::{HeaderValue, StatusCode};
 use axum::Router;
 use axum::extract::State;
@@ -22,7 +22,6 @@ pub fn router<S: GrantStore, A: Attestor>(gateway: Arc<Gateway<S, A>>) -> Router
     Router::new()
         .route(PEERS, post(add_peer::<S, A>))
         .route("/health", get(health::<S, A>))
-        .route("/metrics", get(metrics::<S, A>))
         .with_state(gateway)
 }
 
@@ -31,9 +30,7 @@ async fn add_peer<S: GrantStore, A: Attestor>(
     Json(AddPeer { dat, device }): Json<AddPeer>,
 ) -> Result<Json<Peer>, Problem> {
     let admitted = gateway.admit(dat, device).await;
-    let answer = if admitted.is_ok() { "admitted" } else { "refused" };
-    let help = "Devices that asked to become peers.";
-    gateway.counters.counter("gateway_peers_total", help, &[("answer", answer)]).increment();
+    gateway.measures.answered(admitted.is_ok());
     admitted.map(Json).map_err(problem)
 }
 
@@ -46,11 +43,6 @@ async fn health<S: GrantStore, A: Attestor>(
             .with_retry_after(1));
     }
     Ok(Json(serde_json::json!({ "status": "ok" })).into_response())
-}
-
-async fn metrics<S: GrantStore, A: Attestor>(State(gateway): App<S, A>) -> Response {
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
-    ([(CONTENT_TYPE, kind)], gateway.counters.render()).into_response()
 }
 
 fn problem(refused: Refused) -> Problem {

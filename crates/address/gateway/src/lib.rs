@@ -13,11 +13,14 @@ mod admission;
 mod destinations;
 pub mod grants;
 mod http;
+mod measure;
 mod program;
 mod serve;
 mod state;
+mod table;
 
 pub use admission::{Gateway, Refused};
 pub use destinations::refused_destinations;
 pub use http::router;
 pub use program::main;
+pub use table::{DESCRIPTION, ROUTES};

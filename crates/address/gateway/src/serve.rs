@@ -13,7 +13,7 @@ use lease::TunnelEnd;
 use peer_key::PeerSecret;
 use record::Tap;
 use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ServeConfig, Server};
-use telemetry::LogTarget;
+use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tunnel::{
@@ -25,13 +25,12 @@ use crate::destinations::refused_destinations;
 use crate::grants::{GrantStore, SqliteGrants};
 use crate::http::router;
 use crate::state::tunnel_key;
+use crate::table::ROUTES;
 
 /// The gateway's address inside all tunnels, which is the peers' resolver too.
 const INNER_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// Every peer's address inside its tunnel: each has a network stack of its own.
 const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
-/// The largest request: a token of two kilobytes, and room.
-const MAX_BODY: usize = 16 * 1024;
 /// How often it is looked whether something ended.
 const TIDY: Duration = Duration::from_secs(3600);
 
@@ -103,10 +102,12 @@ pub(crate) async fn serve(
         Arc::clone(&clock),
     );
     let enclave = EnclaveWatch::new(attestor);
-    let gateway = Gateway::new(store, enclave, exit.clone(), arguments.serve, tunnel, clock);
+    let metrics = Metrics::new(Arc::clone(&clock));
+    let serves = arguments.serve;
+    let gateway = Gateway::new(store, enclave, exit.clone(), serves, tunnel, clock, &metrics);
     let gateway = Arc::new(gateway);
 
-    let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(arguments.listen) };
+    let config = ServeConfig { routes: &ROUTES, metrics, ..ServeConfig::new(arguments.listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the gateway can't start"))?;
     // Dropping the set ends what runs beside the server.
     let mut beside = JoinSet::new();

@@ -6,14 +6,16 @@ use bytes::Bytes;
 use coarse::{Clock, FixedClock, Hour, Secret, UnixTime};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use gateway::grants::{GrantStore as _, SqliteGrants};
-use gateway::{Gateway, router};
+use gateway::{DESCRIPTION, Gateway, ROUTES, router};
 use gateway_api::{PEERS, Peer};
 use http::{Response, StatusCode};
 use jws::{Compact, KeySet, SigningKey};
 use lease::{DAT_LIFE, Dat, ENCLAVE, GATEWAY_AUDIENCE, TunnelEnd};
 use peer_key::{PeerKey, PeerSecret};
 use serde_json::json;
+use service::contract::Claims;
 use service::{BaseUrl, ClientConfig, HttpClient, ReceivedProblem, ServeConfig, Server};
+use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tunnel::{DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig, ExitHandle, Limits};
@@ -54,6 +56,7 @@ mod fixture {
     /// A running gateway; dropping it ends it.
     pub(super) struct Service {
         pub(super) gateway: Arc<Gateway<SqliteGrants, FakeEnclave>>,
+        pub(super) metrics: Metrics,
         pub(super) exit: ExitHandle,
         pub(super) store: SqliteGrants,
         pub(super) clock: Arc<FixedClock>,
@@ -90,6 +93,7 @@ mod fixture {
             inner_address: "100.64.0.2".parse().unwrap(),
             resolver: "100.64.0.1".parse().unwrap(),
         };
+        let metrics = Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let gateway = Arc::new(Gateway::new(
             store.clone(),
             EnclaveWatch::new(FakeEnclave(seed)),
@@ -97,15 +101,18 @@ mod fixture {
             vec!["127.0.76.0/24".parse().unwrap(), "127.0.77.0/30".parse().unwrap()],
             tunnel,
             Arc::clone(&clock) as Arc<dyn Clock>,
+            &metrics,
         ));
-        let config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config =
+            ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
         let server = Server::bind(config, ()).await.unwrap();
         let url = BaseUrl::plain(server.local_addr()).unwrap();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(server.run_until(router(Arc::clone(&gateway)), async {
             let _ = stopped.await;
         }));
-        Service { gateway, exit, store, clock, url, _stop: stop }
+        Service { gateway, metrics, exit, store, clock, url, _stop: stop }
     }
 
     impl Service {
@@ -343,4 +350,20 @@ async fn concurrent_tokens_leave_the_later_one() {
     assert_eq!(service.kept_end().await, Hour::new(last));
     service.clock.set(Hour::new(last - 1).start());
     assert_eq!(service.exit.peers(), 1);
+}
+
+#[tokio::test]
+async fn what_is_documented_is_what_is_served() {
+    let room = tempfile::tempdir().unwrap();
+    let service = start(&room, NOW, 1).await;
+    let claims = Claims {
+        name: "gateway",
+        description: DESCRIPTION,
+        routes: &ROUTES,
+        router: router(Arc::clone(&service.gateway)),
+        metrics: service.metrics.clone(),
+        sources: &[include_str!("../src/http.rs")],
+        documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),
+    };
+    assert_eq!(claims.deviations().await.unwrap(), [""; 0]);
 }

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Provider(Provider),
     /// Run everything on this machine, and show who learned what.
     Demo(Demo),
+    /// Measure what this machine can do, beside the raw primitives.
+    Bench(Bench),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -136,9 +138,10 @@ pub(crate) struct Connect {
 pub(crate) enum Attestation {
     /// Verify an AWS Nitro attestation document. Exit status: 0 it holds, 1 it is refused, 2 it couldn't be tried.
     Verify(Verify),
-    /// Print the PCR0 that the software security module measures for an enclave's program: SHA384(0^48 || SHA384(file)).
+    /// Print what an enclave's image measures to, PCR0 to PCR2; or the PCR0 that the software security module measures for a
+    /// program: SHA384(0^48 || SHA384(file)).
     Measure {
-        /// The enclave's executable file.
+        /// The enclave's image (EIF) or executable file.
         file: PathBuf,
     },
 }
@@ -188,6 +191,16 @@ pub(crate) enum Provider {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Bench {
+    /// What to measure: blind signatures, whole assignments, or the database.
+    #[arg(value_name = "tokens|assign|store", value_parser = ["tokens", "assign", "store"], hide_possible_values = true)]
+    pub(crate) what: String,
+    /// For how many seconds each row is measured.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) seconds: u16,
 }
 
 #[derive(Args, Clone)]

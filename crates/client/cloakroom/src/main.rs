@@ -36,6 +36,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Attestation(command) => commands::attestation::run(&global, command),
         Command::Provider(command) => commands::provider::run(command),
         Command::Demo(options) => commands::demo::run(&global, &options),
+        Command::Bench(options) => commands::demo::bench(&global, &options),
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

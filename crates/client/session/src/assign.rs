@@ -93,7 +93,7 @@ impl Session {
     async fn assign_once(&mut self, region: &Region) -> Result<(), Error> {
         let provider = self.provider()?;
         let srt = self.srt().await?;
-        let enclave = self.attest(&provider).await?;
+        let enclave = self.enclave(&provider).await?;
         let device = self.wallet().device.public();
         let Dip::Drawn(drawn) = &self.wallet().dip else { return Err(Error::NoLease) };
         let (sealed, _) = drawn.seal_request(&srt, device, &enclave, &mut rng())?;
@@ -139,6 +139,7 @@ impl Session {
             Error::Service { error: ClientError::Problem(problem), .. }
                 if problem.slug() == "enclave-key-changed" =>
             {
+                self.attestation = None;
                 Ok(())
             }
             Error::Answer(AnswerError::Refused(Refusal::Srt | Refusal::SrtExpired)) => {
@@ -158,7 +159,7 @@ impl Session {
     async fn refresh_once(&mut self) -> Result<(), Error> {
         let provider = self.provider()?;
         let srt = self.srt().await?;
-        let enclave = self.attest(&provider).await?;
+        let enclave = self.enclave(&provider).await?;
         let device = self.wallet().device.public();
         let leased = self.leased()?;
         let lease = leased.minted.lease;

@@ -110,6 +110,7 @@ impl Session {
     async fn have_signed(&self, drawing: &Drawing, srt: &Compact) -> Result<Drawn, Error> {
         let provider = self.provider()?;
         self.narrator().step("Having a blinded token signed");
+        let blinded = drawing.blind(&provider)?;
         let bearer = Zeroizing::new(format!("Bearer {}", srt.as_str()));
         let request = request(
             SERVICE,
@@ -121,7 +122,7 @@ impl Session {
                 (CONTENT_TYPE, MEDIA_TYPE_REQUEST),
                 (ACCEPT, MEDIA_TYPE_RESPONSE),
             ],
-            drawing.request(&provider)?.encode().to_vec(),
+            blinded.request().encode().to_vec(),
         )?;
         let response = self.send(SERVICE, request).await?;
         let unexpected = |what| Error::Unexpected { service: SERVICE, what };
@@ -132,7 +133,8 @@ impl Session {
             .ok_or_else(|| unexpected("the receipt of issuance is missing"))?;
         let answer = TokenResponse::decode(response.body())
             .map_err(|_| unexpected("the answer is not a blind signature"))?;
-        let drawn = drawing.finish(&answer, Compact::new(receipt.to_owned()), &provider)?;
+        let receipt = Compact::new(receipt.to_owned());
+        let drawn = drawing.finish_blinded(&blinded, &answer, receipt, &provider)?;
         self.narrator().checked("The unblinded signature holds, and the receipt is for it.");
         Ok(drawn)
     }

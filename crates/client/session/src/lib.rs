@@ -17,6 +17,7 @@ mod session;
 mod trust;
 
 pub use connect::{Connected, TunnelPlan};
+pub use enclave::Attestation;
 pub use error::{Error, Remedy};
 pub use narrate::{Narrator, Silent};
 pub use session::{Session, SessionConfig};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use attested::Provider;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use wallet::{Wallet, WalletFile};
 
 use crate::trust::is_untrusted;
-use crate::{Error, Narrator};
+use crate::{Attestation, Error, Narrator};
 
 /// How a session is set up.
 #[derive(Clone)]
@@ -33,6 +33,9 @@ pub struct SessionConfig {
 pub struct Session {
     pub(crate) config: SessionConfig,
     pub(crate) file: WalletFile,
+    pub(crate) attestation: Option<Attestation>,
+    /// The provider's file, verified, as long as the wallet trusts it.
+    pub(crate) verified: OnceLock<Provider>,
     http: HttpClient,
 }
 
@@ -44,7 +47,13 @@ impl Session {
     pub fn open(config: SessionConfig) -> Result<Self, Error> {
         let file = WalletFile::open(&config.home, &mut system_rng())?;
         let client = ClientConfig { bind: config.source, ..ClientConfig::default() };
-        Ok(Self { config, file, http: HttpClient::new(client, ()) })
+        Ok(Self {
+            config,
+            file,
+            attestation: None,
+            verified: OnceLock::new(),
+            http: HttpClient::new(client, ()),
+        })
     }
 
     /// What the wallet holds.
@@ -64,7 +73,13 @@ impl Session {
     /// The trusted provider; warns at every use of a root that calls itself untrusted.
     pub(crate) fn provider(&self) -> Result<Provider, Error> {
         let trust = self.wallet().trust.as_ref().ok_or(Error::NoTrust)?;
-        let provider = trust.provider()?;
+        let provider = match self.verified.get() {
+            Some(provider) => provider.clone(),
+            None => {
+                let provider = trust.provider()?;
+                self.verified.get_or_init(|| provider).clone()
+            }
+        };
         if provider.has_expired(self.now()) {
             return Err(Error::Expired);
         }

@@ -46,6 +46,7 @@ impl Session {
         if is_untrusted(&provider) && !accepts_untrusted_development {
             return Err(Error::UntrustedRoot);
         }
+        self.verified.take();
         self.file.change(|wallet| {
             wallet.trust = Some(Trust { file, accepts_untrusted_development });
         })?;
@@ -95,6 +96,7 @@ impl Session {
                 what: "it holds a token or a lease of this provider; use another --home for another provider",
             });
         }
+        self.verified.take();
         Ok(self.file.change(|wallet| wallet.trust = None)?)
     }
 }

@@ -47,6 +47,19 @@ pub struct Drawing {
     key: PublishedKey,
 }
 
+/// A request that was blinded, and what takes the blinding off its answer.
+pub struct Blinded {
+    pending: PendingToken,
+}
+
+impl Blinded {
+    /// What to send.
+    #[must_use]
+    pub const fn request(&self) -> &TokenRequest {
+        self.pending.request()
+    }
+}
+
 /// A token, the seed it came from, and the receipt that says to whom it was given.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,7 +104,15 @@ impl Drawing {
     /// # Errors
     /// As [`begin`](Self::begin), for a wallet whose provider's file was changed since.
     pub fn request(&self, provider: &Provider) -> Result<TokenRequest, DrawError> {
-        Ok(pending(&self.seed, &self.key, provider)?.request().clone())
+        Ok(self.blind(provider)?.request().clone())
+    }
+
+    /// Blinds: what to send, and what takes the answer to it.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn blind(&self, provider: &Provider) -> Result<Blinded, DrawError> {
+        Ok(Blinded { pending: pending(&self.seed, &self.key, provider)? })
     }
 
     /// Takes the answer: unblinds it, verifies the signature, checks that the receipt is for this very blinded message.
@@ -104,7 +125,20 @@ impl Drawing {
         receipt: Compact,
         provider: &Provider,
     ) -> Result<Drawn, DrawError> {
-        let pending = pending(&self.seed, &self.key, provider)?;
+        self.finish_blinded(&self.blind(provider)?, answer, receipt, provider)
+    }
+
+    /// As [`finish`](Self::finish), with what [`blind`](Self::blind) gave.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_blinded(
+        &self,
+        Blinded { pending }: &Blinded,
+        answer: &TokenResponse,
+        receipt: Compact,
+        provider: &Provider,
+    ) -> Result<Drawn, DrawError> {
         let token = pending.finalize(answer)?;
         let keys = provider.issuance_keys().map_err(|_| DrawError::Provider)?;
         let claims =

@@ -55,10 +55,9 @@ impl WalletFile {
         wait_for(&lock, home)?;
         let path = home.join("wallet.json");
         let wallet = match std::fs::read(&path).map(Zeroizing::new) {
-            Ok(bytes) => serde_json::from_slice::<Wallet>(&bytes)
-                .ok()
-                .filter(Wallet::is_known_version)
-                .ok_or_else(|| WalletError::Damaged(path.clone()))?,
+            Ok(bytes) => {
+                Wallet::from_json(&bytes).ok_or_else(|| WalletError::Damaged(path.clone()))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Wallet::new(rng),
             Err(error) => return Err(WalletError::Io(path, error)),
         };
@@ -82,7 +81,7 @@ impl WalletFile {
     }
 
     fn save(&self) -> io::Result<()> {
-        let text = Zeroizing::new(serde_json::to_vec_pretty(&self.wallet)?);
+        let text = self.wallet.to_json()?;
         let fresh = self.path.with_extension("new");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;

@@ -8,7 +8,7 @@ use jws::Compact;
 use peer_key::{PeerKey, PeerSecret};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::Dip;
 
@@ -44,9 +44,18 @@ impl Wallet {
         }
     }
 
-    /// Whether this program reads this form of file.
-    pub(crate) const fn is_known_version(&self) -> bool {
-        self.version == 1
+    /// Reads a wallet's file; nothing when it is damaged, or of a form that this program doesn't know.
+    #[must_use]
+    pub fn from_json(file: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(file).ok().filter(|wallet| wallet.version == 1)
+    }
+
+    /// The file's text, laid out for people. Full of secrets: it is wiped on drop.
+    ///
+    /// # Errors
+    /// serde's, which no wallet gives.
+    pub fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        serde_json::to_vec_pretty(self).map(Zeroizing::new)
     }
 }
 

@@ -9,7 +9,7 @@ mod file;
 mod held;
 mod lease_state;
 
-pub use draw::{DrawError, Drawing, Drawn};
+pub use draw::{Blinded, DrawError, Drawing, Drawn};
 pub use file::{WalletError, WalletFile};
 pub use held::{DeviceKey, HeldSrt, Trust, Wallet};
 pub use lease_state::{AnswerError, Dip, Leased, Sealed};

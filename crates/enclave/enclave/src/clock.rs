@@ -17,7 +17,7 @@ pub(crate) struct ModuleClock(Mutex<Option<(Instant, UnixTime)>>);
 impl ModuleClock {
     /// The present moment.
     pub(crate) fn now(&self, module: &impl SecurityModule) -> Result<UnixTime, ModuleError> {
-        let mut last = self.0.lock().map_err(|_| ModuleError)?;
+        let mut last = self.0.lock().map_err(|_| ModuleError::Silent)?;
         if let Some((asked, told)) = *last
             && asked.elapsed() < STALE
         {
@@ -25,7 +25,7 @@ impl ModuleClock {
         }
         let asked = Instant::now();
         let document = module.attest(&[], &[], &[])?;
-        let told = nitro::timestamp_ms(&document).ok_or(ModuleError)? / 1000;
+        let told = nitro::timestamp_ms(&document).ok_or(ModuleError::Unknown)? / 1000;
         let told = UnixTime::from_seconds(told);
         *last = Some((asked, told));
         Ok(told)

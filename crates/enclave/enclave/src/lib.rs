@@ -2,44 +2,70 @@
 //!
 //! No database, no network, no log: it holds keys and a configuration from boot to exit and nothing of any
 //! request. What it decides is in `minting`; this crate gives it a stream, keys and the module's time.
+//!
+//! The same program runs in a Nitro enclave (vsock, the hypervisor's module), in another virtual machine and as a process of a
+//! developer's machine (a Unix socket, a software module); its arguments say which, and in an image they are measured.
 
+mod arguments;
 mod clock;
 mod module;
+mod nitro_module;
 mod server;
+mod stream;
 
-pub use module::{ModuleError, SecurityModule, StreamModule};
+pub use module::{KeySource, Machine, ModuleError, SecurityModule, StreamModule, Unkept};
+pub use nitro_module::{Device, NitroModule, NsmDevice};
 pub use server::{Enclave, serve};
+pub use stream::{Listener, Stream};
 
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The whole program: `--listen PATH`, with the security module's stream as standard input.
-pub fn run(observer: impl minting::Observer + 'static) -> ExitCode {
-    let Some(path) = listen_argument() else {
-        return fail("usage: cloakroom-enclave --listen SOCKET (started by its security module)");
+use minting::Observer;
+
+use crate::arguments::{Arguments, ModuleChoice, USAGE};
+
+/// The whole program.
+pub fn run(observer: impl Observer + 'static) -> ExitCode {
+    let Some(arguments) = Arguments::parse(std::env::args_os().skip(1)) else {
+        return fail(USAGE);
     };
     if let Err(error) = lock_down() {
         return fail(&format!("the process could not be locked down: {error}"));
     }
-    let stream = match std::io::stdin().as_fd().try_clone_to_owned() {
-        Ok(stream) => UnixStream::from(stream),
-        Err(error) => return fail(&format!("no security module on standard input: {error}")),
+    let module = match &arguments.module {
+        ModuleChoice::Nitro => {
+            return match nitro_module() {
+                Ok(module) => serve_with(&arguments, Machine { module, keys: Unkept }, observer),
+                Err(error) => fail(&format!("/dev/nsm: {error}")),
+            };
+        }
+        ModuleChoice::Stdin => std::io::stdin().as_fd().try_clone_to_owned().map(Stream::inherited),
+        ModuleChoice::At(address) => Stream::connect(address),
     };
-    let listener = match listen(&path) {
-        Ok(listener) => listener,
-        Err(error) => return fail(&format!("cannot listen on {}: {error}", path.display())),
-    };
-    serve(&listener, &Arc::new(Enclave::new(StreamModule::new(stream), observer)))
+    match module {
+        Ok(stream) => serve_with(&arguments, StreamModule::new(stream), observer),
+        Err(error) => fail(&format!("no security module: {error}")),
+    }
 }
 
-fn listen_argument() -> Option<PathBuf> {
-    let mut arguments = std::env::args_os().skip(1);
-    match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(flag), Some(path), None) if flag == "--listen" => Some(path.into()),
-        _ => None,
+/// The hypervisor's module, after the kernel got of its randomness.
+fn nitro_module() -> Result<NitroModule, ModuleError> {
+    let module = NitroModule::new(NsmDevice::open()?)?;
+    let pool = std::fs::OpenOptions::new().write(true).open("/dev/random");
+    module.seed(&mut pool.map_err(|_| ModuleError::Silent)?)?;
+    Ok(module)
+}
+
+fn serve_with<M, O>(arguments: &Arguments, module: M, observer: O) -> ExitCode
+where
+    M: SecurityModule + KeySource + 'static,
+    O: Observer + 'static,
+{
+    match Listener::bind(&arguments.listen) {
+        Ok(listener) => serve(&listener, &Arc::new(Enclave::new(module, observer))),
+        Err(error) => fail(&format!("cannot listen on {}: {error}", arguments.listen)),
     }
 }
 
@@ -55,17 +81,6 @@ fn lock_down() -> std::io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_parent_process_death_signal(Some(Signal::TERM))?;
     Ok(())
-}
-
-/// Listens on `path` for this user alone; a socket that a former run left is replaced.
-fn listen(path: &Path) -> std::io::Result<UnixListener> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that tells why the program can't start")]

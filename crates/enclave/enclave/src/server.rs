@@ -1,7 +1,6 @@
 //! Streams in, one frame an answer.
 
 use std::io::Read;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -15,8 +14,8 @@ use wire::BootConfiguration;
 use wire::frame::Message;
 use wire::parent::{Answer, Failure, Request};
 
-use crate::SecurityModule;
 use crate::clock::ModuleClock;
+use crate::{KeySource, Listener, SecurityModule, Stream};
 
 /// Streams that are served at once; one more is closed.
 const MAX_STREAMS: usize = 32;
@@ -50,14 +49,14 @@ impl<O: Observer> Booted<O> {
 }
 
 /// Serves every stream that comes, each in a thread of its own, for ever.
-pub fn serve<M, O>(listener: &UnixListener, enclave: &Arc<Enclave<M, O>>) -> !
+pub fn serve<M, O>(listener: &Listener, enclave: &Arc<Enclave<M, O>>) -> !
 where
-    M: SecurityModule + 'static,
+    M: SecurityModule + KeySource + 'static,
     O: Observer + 'static,
 {
     let streams = Arc::new(AtomicUsize::new(0));
     loop {
-        let Ok((stream, _)) = listener.accept() else {
+        let Ok(stream) = listener.accept() else {
             // Out of descriptors, most likely: others must end first.
             thread::sleep(PAUSE);
             continue;
@@ -88,7 +87,7 @@ impl Drop for Slot {
     }
 }
 
-impl<M: SecurityModule, O: Observer> Enclave<M, O> {
+impl<M: SecurityModule + KeySource, O: Observer> Enclave<M, O> {
     /// An enclave that waits to be booted.
     pub fn new(module: M, observer: O) -> Self {
         Self {
@@ -99,7 +98,7 @@ impl<M: SecurityModule, O: Observer> Enclave<M, O> {
         }
     }
 
-    fn answer_all(&self, mut stream: UnixStream) {
+    fn answer_all(&self, mut stream: Stream) {
         while let Ok(Some(request)) = read_patiently(&mut stream) {
             let answer = self.answer(request).unwrap_or_else(Answer::Failed);
             if answer.write_to(&mut stream).is_err() {
@@ -241,7 +240,7 @@ fn answer_of(outcome: Outcome) -> Answer {
 }
 
 /// Waits for a frame as long as it takes to begin, and [`PATIENCE`] for the rest of it.
-fn read_patiently(stream: &mut UnixStream) -> std::io::Result<Option<Request>> {
+fn read_patiently(stream: &mut Stream) -> std::io::Result<Option<Request>> {
     stream.set_read_timeout(None)?;
     let mut first = [0];
     if stream.read(&mut first)? == 0 {

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output, Stdio};
 
 use attested::{AttestationError, EnclavePin, Pcr, Served};
 use jws::VerifyingKey;
@@ -43,12 +43,29 @@ mod fixture {
         }
     }
 
+    /// What a program leaves that ends by itself.
+    pub(super) fn ended(command: &mut Command) -> Output {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+            }
+            std::thread::yield_now();
+        }
+        child.wait_with_output().unwrap()
+    }
+
+    pub(super) fn arguments(socket: &Path) -> [&OsStr; 4] {
+        ["--module".as_ref(), "stdin".as_ref(), "--listen".as_ref(), socket.as_os_str()]
+    }
+
     /// Starts a program with the module whose state is in `room`.
     pub(super) fn start(room: &Path, program: &Path) -> Running {
         let socket = room.join("enclave");
         let _ = std::fs::remove_file(&socket);
         let measured = Measured::load(program).unwrap();
-        let started = measured.start(&[OsStr::new("--listen"), socket.as_os_str()]).unwrap();
+        let started = measured.start(&arguments(&socket)).unwrap();
         let state = State::open(&room.join("module")).unwrap();
         let root = state.authority().root_der().to_vec();
         let pcr0 = *measured.pcr0();
@@ -105,7 +122,7 @@ mod fixture {
     }
 }
 
-use fixture::{PROGRAM, Running, TAPPED, now, start};
+use fixture::{PROGRAM, Running, TAPPED, ended, now, start};
 
 #[test]
 fn a_document_of_the_measured_program_is_believed() {
@@ -180,8 +197,28 @@ fn the_process_is_locked_down() {
 
 #[test]
 fn without_its_arguments_it_does_not_start() {
-    for arguments in [&[][..], &["--listen"], &["--listen", "a", "b"], &["--socket", "a"]] {
-        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+    for arguments in [&[][..], &["--listen", "a"], &["--module", "nitro"], &["--listen", "a", "b"]]
+    {
+        let output = ended(Command::new(PROGRAM).args(arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("usage"), "{arguments:?}");
+    }
+}
+
+/// No module stands in for the one that was asked for: not the software's, which waits on standard input.
+#[test]
+fn without_the_module_that_it_was_told_of_it_does_not_start() {
+    let room = tempfile::tempdir().unwrap();
+    let socket = room.path().join("enclave");
+    assert!(!Path::new("/dev/nsm").exists(), "this test is for machines that are no Nitro enclave");
+    for (module, complaint) in [("nitro", "/dev/nsm"), ("/nowhere/module", "no security module")] {
+        let (_waits, standard_input) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.arg("--listen").arg(&socket).args(["--module", module]);
+        command.stdin(std::os::fd::OwnedFd::from(standard_input));
+        let output = ended(&mut command);
+        assert_eq!(output.status.code(), Some(2), "{module}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(complaint), "{module}");
+        assert!(!socket.exists(), "{module}");
     }
 }

@@ -5,7 +5,7 @@ use coarse::UnixTime;
 use epoch_keys::Purpose;
 use jws::KeySet;
 use lease::{ExtensionOrder, Order};
-use privacy_pass::{PendingToken, TokenSeed};
+use privacy_pass::{TokenSeed, TokenTrace};
 use receipt::{ENCLAVE_AUDIENCE, IssuanceReceipt, Srt, SubscriptionId, SubscriptionVersion};
 use wire::BootConfiguration;
 
@@ -45,7 +45,7 @@ pub(crate) fn assignment(
     let challenge =
         key.challenge(&boot.issuer_name, &boot.origin).map_err(|_| Refusal::Key)?.digest();
     let seed = TokenSeed::from_bytes(*request.seed.expose());
-    let made = PendingToken::new(key.public_key(), &challenge, &seed).map_err(|_| Refusal::Seed)?;
+    let made = TokenTrace::new(key.public_key(), &challenge, &seed).map_err(|_| Refusal::Seed)?;
     let blinded = digest(&SHA256, made.request().blinded_message());
     if blinded.as_ref() != receipt.blinded_hash || made.nonce() != request.token.nonce() {
         return Err(Refusal::Seed);

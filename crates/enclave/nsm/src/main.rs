@@ -1,7 +1,9 @@
-//! `cloakroom-nsm`: measures an enclave's executable, starts it, and is its security module.
+//! `cloakroom-nsm`: measures an enclave's executable, starts it, and is its security module; or is the module of an image that is
+//! booted elsewhere.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,15 +14,26 @@ use nsm::{DevelopmentModule, Measured, State};
 #[derive(Parser)]
 #[command(name = "cloakroom-nsm", version)]
 struct Arguments {
-    /// The enclave's executable.
-    #[arg(long)]
-    enclave: PathBuf,
-    /// The Unix socket on which the enclave is to listen for its parent.
+    #[command(flatten)]
+    measured: What,
+    /// The Unix socket on which the enclave is to listen for its parent; with --image, on which the module itself listens for the image.
     #[arg(long)]
     listen: PathBuf,
     /// Where the module keeps its root and wrapping secret.
     #[arg(long)]
     state: PathBuf,
+}
+
+/// What is measured.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// The enclave's executable, to be started.
+    #[arg(long)]
+    enclave: Option<PathBuf>,
+    /// An enclave image. Whoever reaches the socket is taken for it: start the image yourself.
+    #[arg(long, value_name = "EIF")]
+    image: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -35,14 +48,21 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let state = State::open(&arguments.state)?;
-    let measured = Measured::load(&arguments.enclave)
-        .with_context(|| format!("cannot read {}", arguments.enclave.display()))?;
-    report(&format!(
-        "UNTRUSTED DEVELOPMENT security module; PCR0 {}",
-        hex::encode(measured.pcr0())
-    ));
+    match &arguments.measured {
+        What { image: Some(image), .. } => attest_to(image, &arguments.listen, state),
+        What { enclave: Some(enclave), .. } => start(enclave, &arguments.listen, state),
+        What { .. } => anyhow::bail!("nothing to measure"),
+    }
+}
+
+/// Starts the executable and is its module until it ends.
+fn start(enclave: &Path, listen: &Path, state: State) -> anyhow::Result<()> {
+    let measured =
+        Measured::load(enclave).with_context(|| format!("cannot read {}", enclave.display()))?;
+    say_who_speaks(measured.pcr0());
+    let arguments = ["--module", "stdin", "--listen"].map(OsStr::new);
     let mut started = measured
-        .start(&[OsStr::new("--listen"), arguments.listen.as_os_str()])
+        .start(&[&arguments[..], &[listen.as_os_str()]].concat())
         .context("cannot start the enclave")?;
     let mut module = DevelopmentModule::new(state, *measured.pcr0());
     let served = module.serve(&mut started.stream);
@@ -51,6 +71,30 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     served.context("the stream to the enclave broke")?;
     anyhow::ensure!(status.success(), "the enclave ended with {status}");
     Ok(())
+}
+
+/// Is the module of an image, one stream after another, until told to stop.
+fn attest_to(image: &Path, listen: &Path, state: State) -> anyhow::Result<()> {
+    let file = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let measurements = eif::Image::decode(&file)
+        .with_context(|| format!("{} can't be measured", image.display()))?
+        .measurements();
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let listener = UnixListener::bind(listen)
+        .with_context(|| format!("cannot listen on {}", listen.display()))?;
+    say_who_speaks(&measurements.pcr0);
+    let mut module = DevelopmentModule::of_image(state, &measurements);
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        // A stream that breaks is the other end's affair: the next machine gets its module, too.
+        if let Err(error) = module.serve(&mut stream) {
+            report(&format!("a stream broke: {error}"));
+        }
+    }
+}
+
+fn say_who_speaks(pcr0: &[u8; 48]) {
+    report(&format!("UNTRUSTED DEVELOPMENT security module; PCR0 {}", hex::encode(pcr0)));
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a program without other output")]

@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use coarse::{UnixTime, system_rng};
-use nitro::{DocumentFields, DocumentSigner, Pcrs};
+use eif::Measurements;
+use nitro::{DocumentFields, DocumentSigner, Pcr, Pcrs};
 use rand_core::Rng;
 use wire::frame::Message;
 use wire::module::{Answer, Request};
@@ -14,18 +15,26 @@ use zeroize::Zeroizing;
 
 use crate::State;
 
-/// A software module that speaks for one measured program.
+/// A software module that speaks for one measured program or image.
 pub struct DevelopmentModule {
     state: State,
     signer: Option<(UnixTime, DocumentSigner)>,
-    pcr0: [u8; 48],
+    pcr0: Pcr,
+    /// PCR1 and PCR2.
+    parts: [Pcr; 2],
 }
 
 impl DevelopmentModule {
-    /// A module for the program with this measurement.
+    /// A module for the program with this measurement; it has no kernel and no ramdisks, so those registers are zero.
     #[must_use]
-    pub const fn new(state: State, pcr0: [u8; 48]) -> Self {
-        Self { state, signer: None, pcr0 }
+    pub const fn new(state: State, pcr0: Pcr) -> Self {
+        Self { state, signer: None, pcr0, parts: [[0; 48]; 2] }
+    }
+
+    /// A module for the image with these measurements.
+    #[must_use]
+    pub const fn of_image(state: State, image: &Measurements) -> Self {
+        Self { state, signer: None, pcr0: image.pcr0, parts: [image.pcr1, image.pcr2] }
     }
 
     /// Answers the program until it closes the stream.
@@ -74,10 +83,12 @@ impl DevelopmentModule {
         signer.sign(&fields).ok()
     }
 
-    /// PCR0 is the program; the other registers, which hold kernel, application and instance on AWS, are zero.
+    /// PCR0 is the program or image, PCR1 and PCR2 are an image's parts; the other registers, which hold role and instance on AWS,
+    /// are zero.
     fn pcrs(&self) -> Pcrs {
+        let [pcr1, pcr2] = self.parts;
         let mut pcrs: Pcrs = (0..16).map(|index| (index, [0; 48])).collect();
-        pcrs.insert(0, self.pcr0);
+        pcrs.extend([(0, self.pcr0), (1, pcr1), (2, pcr2)]);
         pcrs
     }
 
@@ -133,6 +144,23 @@ mod tests {
         assert!(module(directory.path(), [2; 48]).unwrap(&wrapped).is_none());
         let elsewhere = tempfile::tempdir().unwrap();
         assert!(module(elsewhere.path(), [1; 48]).unwrap(&wrapped).is_none());
+    }
+
+    #[test]
+    fn an_images_document_has_its_parts_measured() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = Measurements { pcr0: [7; 48], pcr1: [8; 48], pcr2: [9; 48] };
+        let state = State::open(directory.path()).unwrap();
+        let mut module = DevelopmentModule::of_image(state, &image);
+        let document = module.attest(vec![], vec![], vec![]).unwrap();
+        let root = module.state.authority().root_der().to_vec();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let expect = nitro::Expectations {
+            pcrs: [(0, [7; 48]), (1, [8; 48]), (2, [9; 48])].into(),
+            ..nitro::Expectations::default()
+        };
+        let now = UnixTime::from_seconds(since.as_secs());
+        assert!(nitro::verify(&document, &root, now, &expect).is_ok());
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The stream to the enclave.
 
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use record::{Connection, Opened, Tap};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
+use wire::StreamAddress;
 use wire::frame::{Message, body_length};
 use wire::parent::{Answer, Failure, Request};
+
+use crate::dial::{Stream, dial};
 
 /// Streams that are open at once; more requests wait.
 const STREAMS: usize = 8;
@@ -30,7 +31,7 @@ pub enum LinkError {
 
 /// A few streams to one enclave, each used by one request at a time.
 pub struct Link<T: Tap> {
-    socket: PathBuf,
+    enclave: StreamAddress,
     idle: Mutex<Vec<Tapped<T>>>,
     slots: Semaphore,
     boot: OnceLock<Request>,
@@ -38,16 +39,16 @@ pub struct Link<T: Tap> {
 }
 
 struct Tapped<T: Tap> {
-    stream: UnixStream,
+    stream: Box<dyn Stream>,
     tap: T::Connection,
 }
 
 impl<T: Tap> Link<T> {
-    /// A link to the enclave that listens on `socket`.
+    /// A link to the enclave at this address.
     #[must_use]
-    pub fn new(socket: &Path, tap: T) -> Self {
+    pub fn new(enclave: StreamAddress, tap: T) -> Self {
         Self {
-            socket: socket.to_owned(),
+            enclave,
             idle: Mutex::new(Vec::new()),
             slots: Semaphore::new(STREAMS),
             boot: OnceLock::new(),
@@ -88,7 +89,10 @@ impl<T: Tap> Link<T> {
                 answered => return answered,
             }
         }
-        let stream = UnixStream::connect(&self.socket).await.map_err(|_| LinkError::Unreachable)?;
+        let stream = timeout(PATIENCE, dial(&self.enclave))
+            .await
+            .map_err(|_| LinkError::TimedOut)?
+            .map_err(|_| LinkError::Unreachable)?;
         let tap = self.tap.connected(Opened::ByUs, None);
         self.exchange(Tapped { stream, tap }, &frame).await
     }

@@ -1,25 +1,29 @@
 //! The command line, and the enclave's boot.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 use coarse::{Clock as _, SystemClock};
 use jws::VerifyingKey;
 use key_ring::{Fresh, Key, KeysCommand, Ring, RingFile, Role, Rules, Standing};
 use record::Tap;
 use service::{CouldNotTry, ServeConfig, Server};
-use telemetry::{Counters, LogTarget};
+use telemetry::{LogTarget, Metrics};
 use trail::{Operator, TrailCommand};
 use wire::frame::Message as _;
 use wire::parent::{Answer, Failure, Request};
+use wire::{AddressError, StreamAddress};
 use zeroize::Zeroizing;
 
-use crate::{Link, router};
+use crate::{Link, ROUTES, router};
 
 /// The enclave's parent: carries requests to the enclave and answers back.
 #[derive(Parser)]
@@ -41,9 +45,9 @@ enum Command {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:3002")]
         listen: SocketAddr,
-        /// The Unix socket on which the enclave listens.
-        #[arg(long, value_name = "SOCKET")]
-        enclave: PathBuf,
+        /// Where the enclave listens: the path of a Unix socket, vsock:CID:PORT, or hybrid-vsock:PATH:PORT.
+        #[arg(long, value_name = "ADDRESS", value_parser = OsStringValueParser::new().try_map(address))]
+        enclave: StreamAddress,
         /// The boot configuration: whom the enclave is to believe. It is measured, byte for byte.
         #[arg(long, value_name = "FILE")]
         boot_configuration: PathBuf,
@@ -74,6 +78,13 @@ const MINTING_ROLE: Role = Role {
     cost: "every lease whose tokens it signed last is lost: support resets the subscription, and its customer gets another address",
     former_keys_work: true,
 };
+/// An enclave's address to connect to.
+fn address(text: OsString) -> Result<StreamAddress, AddressError> {
+    match StreamAddress::parse(&text)? {
+        StreamAddress::Vsock(any) if any.peer().is_none() => Err(AddressError),
+        address => Ok(address),
+    }
+}
 
 /// The whole program; `tap` hears what is received.
 pub fn main(tap: impl Tap) -> ExitCode {
@@ -95,10 +106,13 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     store::private_directory(&state)?;
     let configuration = std::fs::read(&boot_configuration)
         .with_context(|| format!("cannot read {}", boot_configuration.display()))?;
-    let link = Link::new(&enclave, tap.clone());
-    let server = Server::bind(ServeConfig::new(listen), tap).await?;
+    let link = Link::new(enclave, tap.clone());
+    let metrics = Metrics::new(Arc::new(SystemClock));
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
+    let server = Server::bind(config, tap).await?;
     boot(&link, configuration, &RingFile::of(&state, MINTING_ROLE.name)).await?;
-    server.run(router(link, Counters::new())).await?;
+    server.run(router(link, &metrics)).await?;
     Ok(())
 }
 
@@ -156,11 +170,14 @@ async fn boot<T: Tap>(
             Err(_) if tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(_) => bail!("the enclave does not answer on its socket"),
+            Err(_) => bail!("the enclave does not answer at its address"),
         }
     };
     match answer {
         Answer::Booted { wrapped_key: present, public_key } => {
+            if present.is_empty() {
+                tracing::warn!("the enclave keeps no minting key: all tokens end with it");
+            }
             if wrapped_key.is_empty() {
                 let first = || fresh(present.clone(), public_key);
                 kept.change(SystemClock.now(), first, |_| Ok::<_, anyhow::Error>(()))?;

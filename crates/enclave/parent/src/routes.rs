@@ -12,26 +12,55 @@ use jws::VerifyingKey;
 use record::Tap;
 use serde::Deserialize;
 use service::{Json, Problem};
-use telemetry::Counters;
+use telemetry::{Counter, Metrics, Named, Pace};
+use tokio::sync::Semaphore;
 use wire::http::{ATTESTATION, GENERATE_TOKENS, MintRequest, MintResponse, REFRESH_TOKENS};
 use wire::parent::{Answer, Failure, Request};
 
 use crate::{Link, LinkError};
 
+/// Attestations under way at a time: most of the link's streams stay free for what mints, however many ask.
+const ATTESTATIONS: usize = 2;
+
+const REQUESTS: Named = Named {
+    name: "cloakroom_enclave_requests_total",
+    help: "Requests carried to the enclave, by kind.",
+    pace: Pace::Hourly,
+};
+const FAILURES: Named = Named {
+    name: "cloakroom_enclave_failures_total",
+    help: "Requests that the enclave did not answer, by cause.",
+    pace: Pace::Minutely,
+};
+
 struct Door<T: Tap> {
     link: Link<T>,
-    counters: Counters,
+    attesting: Semaphore,
+    attestations: Counter,
+    generated: Counter,
+    refreshed: Counter,
+    unreachable: Counter,
+    timed_out: Counter,
 }
 
-/// The parent's routes.
-pub fn router<T: Tap>(link: Link<T>, counters: Counters) -> Router {
-    let door = Arc::new(Door { link, counters });
+/// The parent's routes, which count in `metrics`.
+pub fn router<T: Tap>(link: Link<T>, metrics: &Metrics) -> Router {
+    let requests = |kind| metrics.counter(REQUESTS, &[("kind", kind)]);
+    let failures = |cause| metrics.counter(FAILURES, &[("cause", cause)]);
+    let door = Arc::new(Door {
+        link,
+        attesting: Semaphore::new(ATTESTATIONS),
+        attestations: requests("attestation"),
+        generated: requests("generate"),
+        refreshed: requests("refresh"),
+        unreachable: failures("unreachable"),
+        timed_out: failures("timeout"),
+    });
     let open =
         Router::new().route(ATTESTATION, get(attestation::<T>)).layer(service::browser_readable());
     let ordered = Router::new()
         .route(GENERATE_TOKENS, post(generate::<T>))
-        .route(REFRESH_TOKENS, post(refresh::<T>))
-        .route("/metrics", get(metrics::<T>));
+        .route(REFRESH_TOKENS, post(refresh::<T>));
     open.merge(ordered).with_state(door)
 }
 
@@ -54,7 +83,9 @@ async fn attestation<T: Tap>(
             Problem::new(StatusCode::BAD_REQUEST, "nonce-malformed", "The nonce is malformed")
                 .with_detail("give nonce as hexadecimal digits, at most 512 bytes")
         })?;
-    match door.ask("attestation", &Request::Attest { nonce }).await? {
+    // The queue here is as long as the route's class allows, and ends with the request's time.
+    let _place = door.attesting.acquire().await.map_err(|_| unavailable())?;
+    match door.ask(&door.attestations, &Request::Attest { nonce }).await? {
         Answer::Attested { document, configuration, minting_key, former_keys } => {
             let former = former_keys.into_iter().map(public_key).collect::<Result<_, _>>()?;
             let served = Served::new(document, configuration, public_key(minting_key)?);
@@ -73,7 +104,7 @@ async fn generate<T: Tap>(
     Json(mint): Json<MintRequest>,
 ) -> Result<Json<MintResponse>, Problem> {
     let request = Request::Generate { order: mint.order.into_bytes(), sealed: mint.sealed.0 };
-    door.mint("generate", &request).await
+    door.mint(&door.generated, &request).await
 }
 
 async fn refresh<T: Tap>(
@@ -81,30 +112,26 @@ async fn refresh<T: Tap>(
     Json(mint): Json<MintRequest>,
 ) -> Result<Json<MintResponse>, Problem> {
     let request = Request::Refresh { order: mint.order.into_bytes(), sealed: mint.sealed.0 };
-    door.mint("refresh", &request).await
-}
-
-async fn metrics<T: Tap>(State(door): State<Arc<Door<T>>>) -> String {
-    door.counters.render()
+    door.mint(&door.refreshed, &request).await
 }
 
 impl<T: Tap> Door<T> {
-    async fn ask(&self, kind: &'static str, request: &Request) -> Result<Answer, Problem> {
-        let help = "Requests carried to the enclave.";
-        self.counters
-            .counter("cloakroom_parent_requests_total", help, &[("kind", kind)])
-            .increment();
+    async fn ask(&self, kind: &Counter, request: &Request) -> Result<Answer, Problem> {
+        kind.increment();
         self.link.ask(request).await.map_err(|error| match error {
-            LinkError::Unreachable | LinkError::TimedOut => unavailable(),
+            LinkError::Unreachable => {
+                self.unreachable.increment();
+                unavailable()
+            }
+            LinkError::TimedOut => {
+                self.timed_out.increment();
+                unavailable()
+            }
             LinkError::TooLong => unopenable(),
         })
     }
 
-    async fn mint(
-        &self,
-        kind: &'static str,
-        request: &Request,
-    ) -> Result<Json<MintResponse>, Problem> {
+    async fn mint(&self, kind: &Counter, request: &Request) -> Result<Json<MintResponse>, Problem> {
         match self.ask(kind, request).await? {
             Answer::Granted { grant, sealed } => {
                 let grant = String::from_utf8(grant).map_err(|_| Problem::internal())?;

@@ -1,5 +1,5 @@
-//! What the enclave asks its security module, and the answers: a stream that the process which started it
-//! hands it. On Nitro the module is the hypervisor's and these messages aren't used.
+//! What the enclave asks the software security module, and the answers: over a stream that the process which started it
+//! hands it, or over vsock. On Nitro the module is the hypervisor's and these messages aren't used.
 
 use zeroize::Zeroizing;
 

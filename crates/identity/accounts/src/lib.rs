@@ -12,6 +12,7 @@ mod program;
 mod routes;
 mod sqlite;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -21,3 +22,4 @@ pub use program::main;
 pub use routes::{Accounts, router};
 pub use sqlite::SqliteAccounts;
 pub use store::{AccountStore, CreateError, ResetError, StoreError};
+pub use table::{DESCRIPTION, ROUTES};

@@ -12,15 +12,12 @@ use coarse::{SecretText, SystemClock};
 use key_ring::{KeysCommand, LiveSigner, RingFile, Role, Rules};
 use record::Tap;
 use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
-use telemetry::LogTarget;
+use telemetry::{LogTarget, Metrics};
 use trail::{Operator, Trail, TrailCommand};
 
 use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
 use crate::print::print;
-use crate::{Accounts, SqliteAccounts, router};
-
-/// The largest request: a list of entitlements, and room.
-const MAX_BODY: usize = 16 * 1024;
+use crate::{Accounts, ROUTES, SqliteAccounts, router};
 
 /// The key that signs SRTs. A day is enough to restart the enclave with the next key among those it believes; an SRT ends
 /// [`receipt::MAX_LIFE`] after it was signed.
@@ -117,9 +114,12 @@ async fn serve(
     let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
     let signer = signer(state).context(UNUSABLE)?;
     let secret = operator_token(state).context(UNUSABLE)?;
-    let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(listen) };
+    let clock = Arc::new(SystemClock);
+    let metrics = Metrics::new(Arc::<SystemClock>::clone(&clock));
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
-    let accounts = Accounts::new(store, signer, Arc::new(SystemClock), Trail::of(state));
+    let accounts = Accounts::new(store, signer, clock, Trail::of(state), &metrics);
     server.run(router(accounts, secret)).await?;
     Ok(())
 }

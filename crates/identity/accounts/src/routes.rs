@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use accounts_api::{
-    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, Reset, SRT,
+    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, REFUND, RESET, Reset, SRT,
     SUBSCRIPTION, SubscriptionState, SubscriptionView,
 };
 use axum::Router;
@@ -18,7 +18,7 @@ use jws::KeySet;
 use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
 use receipt::{Srt, SubscriptionId};
 use service::{Json, OperatorSecret, Problem, operator_only};
-use telemetry::{Counter, Counters};
+use telemetry::{Counter, Metrics, Named, Pace};
 use trail::Trail;
 
 use crate::{AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription};
@@ -29,16 +29,23 @@ pub struct Accounts<S> {
     signer: LiveSigner,
     clock: Arc<dyn Clock>,
     trail: Trail,
-    counters: Counters,
     minted: Counter,
 }
 
 impl<S: AccountStore> Accounts<S> {
-    /// A service that keeps accounts in `store` and signs SRTs with `signer`; what operators do leaves a line in `trail`.
-    pub fn new(store: S, signer: LiveSigner, clock: Arc<dyn Clock>, trail: Trail) -> Self {
-        let counters = Counters::new();
-        let minted = counters.counter("cloakroom_srts_minted_total", "SRTs minted.", &[]);
-        Self { store, signer, clock, trail, counters, minted }
+    /// A service that keeps accounts in `store`, signs SRTs with `signer` and counts in `metrics`; what operators do leaves a line in
+    /// `trail`.
+    pub fn new(
+        store: S,
+        signer: LiveSigner,
+        clock: Arc<dyn Clock>,
+        trail: Trail,
+        metrics: &Metrics,
+    ) -> Self {
+        store::measure(metrics);
+        let name = "cloakroom_srts_minted_total";
+        let minted = Named { name, help: "SRTs minted.", pace: Pace::Hourly };
+        Self { store, signer, clock, trail, minted: metrics.counter(minted, &[]) }
     }
 }
 
@@ -47,12 +54,11 @@ pub fn router<S: AccountStore>(accounts: Accounts<S>, operator: OperatorSecret) 
     let operators = Router::new()
         .route(ACCOUNTS, post(create::<S>))
         .route(SUBSCRIPTION, get(show::<S>))
-        .route(&format!("{SUBSCRIPTION}/refund"), post(refund::<S>))
-        .route(&format!("{SUBSCRIPTION}/reset"), post(reset::<S>));
+        .route(REFUND, post(refund::<S>))
+        .route(RESET, post(reset::<S>));
     operator_only(operators, operator)
         .route(SRT, post(mint::<S>))
         .route(JWKS, get(jwks::<S>))
-        .route("/metrics", get(metrics::<S>))
         .with_state(Arc::new(accounts))
 }
 
@@ -154,12 +160,6 @@ async fn jwks<S: AccountStore>(
     State(service): Service<S>,
 ) -> ([(HeaderName, &'static str); 1], axum::Json<KeySet>) {
     ([(CONTENT_TYPE, JWKS_TYPE)], axum::Json(service.signer.published()))
-}
-
-async fn metrics<S: AccountStore>(
-    State(service): Service<S>,
-) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], service.counters.render())
 }
 
 /// Who an operator says they are, for the trail.

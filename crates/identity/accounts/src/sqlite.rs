@@ -4,7 +4,7 @@ use std::path::Path;
 
 use accounts_api::SubscriptionState;
 use receipt::{Entitlement, SubscriptionId, SubscriptionVersion};
-use store::{Database, Migration, Reader, Table, Writer, params};
+use store::{Database, Migration, Reader, Writer, params};
 
 use crate::{AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription};
 
@@ -13,10 +13,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
     name: "accounts",
     sql: include_str!("../migrations/0001_accounts.sql"),
 }];
-
-const ACCOUNTS: Table =
-    Table { name: "accounts", key: &["number_hash"], indexes: &[&["subscription"]] };
-const SUBSCRIPTIONS: Table = Table { name: "subscriptions", key: &["id"], indexes: &[] };
 
 const COLUMNS: &str = "id, version, refunded, dedicated_ip, access";
 
@@ -66,7 +62,6 @@ impl AccountStore for SqliteAccounts {
                     "UPDATE subscriptions SET refunded = 1 WHERE id = ?1",
                     params![id.bytes()],
                 )?;
-                scatter(tx, id)?;
                 Ok(Some(found))
             })
             .await
@@ -84,7 +79,6 @@ impl AccountStore for SqliteAccounts {
                     found.version = from.next();
                     let sql = "UPDATE subscriptions SET version = ?2 WHERE id = ?1";
                     tx.execute(sql, params![id.bytes(), found.version.number()])?;
-                    scatter(tx, id)?;
                 } else if found.version != from.next() {
                     return Err(ResetError::OtherVersion);
                 }
@@ -105,16 +99,11 @@ fn insert(tx: &Writer<'_>, number: NumberHash, new: &Subscription) -> Result<(),
             new.covered.has(Entitlement::Access),
         ],
     )?;
-    scatter(tx, new.id)?;
     tx.execute(
         "INSERT INTO accounts (number_hash, subscription) VALUES (?1, ?2)",
         params![number.bytes(), new.id.bytes()],
     )?;
-    tx.scatter(&ACCOUNTS, params![number.bytes()], &mut coarse::system_rng())
-}
-
-fn scatter(tx: &Writer<'_>, id: SubscriptionId) -> Result<(), store::Error> {
-    tx.scatter(&SUBSCRIPTIONS, params![id.bytes()], &mut coarse::system_rng())
+    Ok(())
 }
 
 fn of_account(tx: &Reader<'_>, number: NumberHash) -> Result<Option<Subscription>, store::Error> {

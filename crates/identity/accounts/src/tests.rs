@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use service::{
     BaseUrl, ClientConfig, HttpClient, OperatorSecret, ReceivedProblem, ServeConfig, Server,
 };
+use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trail::Trail;
 
-use crate::{AccountStore as _, Accounts, NumberHash, SqliteAccounts, router};
+use crate::{AccountStore as _, Accounts, DESCRIPTION, NumberHash, ROUTES, SqliteAccounts, router};
 
 const NOW: UnixTime = UnixTime::from_seconds(1_795_219_200);
 const OPERATOR: &str = "an-operator's-token";
@@ -55,12 +56,14 @@ impl Room {
         let clock = Arc::new(FixedClock::new(NOW));
         let store = SqliteAccounts::open(&directory.path().join("accounts.sqlite")).unwrap();
         let operator = OperatorSecret::new(SecretText::new(OPERATOR.to_owned())).unwrap();
+        let metrics = Metrics::new(Arc::<FixedClock>::clone(&clock));
         let (signer, trail) = (LiveSigner::fixed(key()), Trail::of(directory.path()));
         let accounts =
-            Accounts::new(store.clone(), signer, Arc::<FixedClock>::clone(&clock), trail);
+            Accounts::new(store.clone(), signer, Arc::<FixedClock>::clone(&clock), trail, &metrics);
         let routes = router(accounts, operator);
-        let server =
-            Server::bind(ServeConfig::new("127.0.0.1:0".parse().unwrap()), ()).await.unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = ServeConfig { routes: &ROUTES, metrics, ..ServeConfig::new(listen) };
+        let server = Server::bind(config, ()).await.unwrap();
         let base = BaseUrl::plain(server.local_addr()).unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
@@ -287,4 +290,24 @@ async fn files_hold_no_number_and_no_address() {
     for piece in [NUMBER.as_bytes(), plain.as_ref(), b"127.0.0.1", &[127, 0, 0, 1]] {
         assert!(!holds(piece));
     }
+}
+
+#[tokio::test]
+async fn what_is_documented_is_what_is_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteAccounts::open(&directory.path().join("accounts.sqlite")).unwrap();
+    let operator = OperatorSecret::new(SecretText::new(OPERATOR.to_owned())).unwrap();
+    let clock = Arc::new(FixedClock::new(NOW));
+    let metrics = Metrics::new(Arc::<FixedClock>::clone(&clock));
+    let router = router(Accounts::new(store, key(), clock, &metrics), operator);
+    let claims = service::contract::Claims {
+        name: "accounts",
+        description: DESCRIPTION,
+        routes: &ROUTES,
+        router,
+        metrics,
+        sources: &[include_str!("routes.rs")],
+        documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),
+    };
+    assert_eq!(claims.deviations().await.unwrap(), [""; 0]);
 }

@@ -17,6 +17,7 @@ use encoding::Base64Url;
 pub use epoch_keys::PublishedKey;
 use epoch_keys::Purpose;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where the keys are.
 pub const PUBLIC_KEY: &str = "/api/v1/public-key";
@@ -41,20 +42,24 @@ pub struct KeyQuery {
 }
 
 /// A blinded message to be signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlindSign {
     /// What for.
+    #[schema(value_type = String)]
     pub purpose: Purpose,
     /// Under which epoch's key.
+    #[schema(value_type = u32)]
     pub epoch: Epoch,
     /// The blinded message (256 bytes, RFC 9474 section 4.2).
+    #[schema(value_type = String)]
     pub blinded_message: Base64Url,
 }
 
 /// The blind signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlindSigned {
     /// The signature over the blinded message (256 bytes, RFC 9474 section 4.3).
+    #[schema(value_type = String)]
     pub blind_signature: Base64Url,
 }

@@ -1,6 +1,7 @@
 //! Deciding about a draw, and carrying it out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coarse::{Clock, Epoch, UnixTime};
 use epoch_keys::Purpose;
@@ -10,7 +11,7 @@ use privacy_pass::KeyId;
 use receipt::{Entitlements, ISSUER_AUDIENCE, IssuanceReceipt, Srt};
 
 use crate::{
-    BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, KeyStoreError, Keys, Limit,
+    Asked, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, KeyStoreError, Keys, Limit,
     SignFailure, Signers, StoreError,
 };
 
@@ -28,6 +29,8 @@ pub struct Issuer<S> {
     pub receipt_key: LiveSigner,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How often tidying failed.
+    pub tidy_failures: Arc<AtomicU64>,
 }
 
 /// Which key shall sign.
@@ -103,20 +106,37 @@ impl<S: IssuerStore> Issuer<S> {
         // Without a dedicated address an SRT names no version: a reset means nothing to it.
         let version = srt.entitlements.dedicated_ip.map_or_else(Default::default, |dip| dip.did);
         let (subscription, hash) = (srt.subscription, BlindedHash::of(&blinded));
-        let (purpose, epoch) = match wanted {
-            Wanted::Of(purpose, epoch) => (purpose, epoch),
+        let asked = Asked { subscription, version, blinded: hash, now: None };
+        let (draw, answered) = match wanted {
+            Wanted::Of(purpose, epoch) => {
+                covers(&srt.entitlements, purpose)?;
+                self.keys.id(purpose, epoch).ok_or(Refusal::NoKey)?;
+                let draw = asked.under(purpose, epoch);
+                (draw, self.store.look(draw).await?)
+            }
             Wanted::Truncated(byte) => {
-                let answered = self.store.answered(subscription, version, hash).await?;
-                self.named(byte, &answered, now).ok_or(Refusal::NoKey)?
+                // The key that answered the very request before may be gone by now; else it is one that signs.
+                let signing = self.signing(byte, now).ok_or(Refusal::NoKey);
+                let covered = signing.and_then(|signing| {
+                    covers(&srt.entitlements, signing.0)?;
+                    Ok(signing)
+                });
+                let asked = Asked { now: covered.as_ref().ok().copied(), ..asked };
+                let keys = Arc::clone(&self.keys);
+                let is_meant = move |purpose, epoch| means(&keys, purpose, epoch, byte);
+                match (self.store.look_among(asked, is_meant).await?, covered) {
+                    (Some(looked), _) => looked,
+                    (None, Err(refusal)) => return Err(refusal),
+                    (None, Ok(_)) => return Err(Refusal::NoKey),
+                }
             }
         };
-        covers(&srt.entitlements, purpose)?;
-        let key_id = self.keys.id(purpose, epoch).ok_or(Refusal::NoKey)?;
-        let draw = Draw { subscription, version, purpose, epoch, blinded: hash };
-        let signature = match self.store.look(draw).await? {
+        covers(&srt.entitlements, draw.purpose)?;
+        let key_id = self.keys.id(draw.purpose, draw.epoch).ok_or(Refusal::NoKey)?;
+        let signature = match answered {
             Some(answered) => answered,
             None => {
-                let signature = self.signers.sign(purpose, epoch, blinded, now).await?;
+                let signature = self.signers.sign(draw.purpose, draw.epoch, blinded, now).await?;
                 self.store.record(draw, signature).await?
             }
         };
@@ -125,6 +145,12 @@ impl<S: IssuerStore> Issuer<S> {
 
     /// Erases the keys and drops the answers whose time is over.
     pub async fn tidy(&self) -> Result<(), TidyError> {
+        self.try_to_tidy().await.inspect_err(|_| {
+            self.tidy_failures.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    async fn try_to_tidy(&self) -> Result<(), TidyError> {
         let now = self.clock.now();
         let signers = Arc::clone(&self.signers);
         let erased = tokio::task::spawn_blocking(move || signers.erase_ended(now)).await;
@@ -132,19 +158,11 @@ impl<S: IssuerStore> Issuer<S> {
         Ok(self.store.forget_ended(now).await?)
     }
 
-    /// The key that a truncated id means: the one that answered the very request before (it may be gone by
-    /// now), else the one that signs now.
-    fn named(
-        &self,
-        byte: u8,
-        answered: &[(Purpose, Epoch)],
-        now: UnixTime,
-    ) -> Option<(Purpose, Epoch)> {
-        let is_meant = |(purpose, epoch): &(Purpose, Epoch)| {
-            self.keys.id(*purpose, *epoch).is_some_and(|id| id.truncated() == byte)
-        };
-        let signing = self.keys.signing(now).into_iter().map(|key| (key.purpose, key.epoch));
-        answered.iter().copied().chain(signing).find(is_meant)
+    /// The key that a truncated id means among those that sign now.
+    fn signing(&self, byte: u8, now: UnixTime) -> Option<(Purpose, Epoch)> {
+        let signing = self.keys.signing(now).into_iter();
+        let meant = signing.filter(|key| key.key_id.truncated() == byte);
+        meant.map(|key| (key.purpose, key.epoch)).next()
     }
 
     fn receipt(&self, draw: &Draw, key: KeyId) -> Result<Compact, Refusal> {
@@ -153,6 +171,10 @@ impl<S: IssuerStore> Issuer<S> {
         let receipt = IssuanceReceipt { subscription, version, key, blinded_hash };
         receipt.sign(&self.receipt_key.key()).map_err(|_| Refusal::Receipt)
     }
+}
+
+fn means(keys: &Keys, purpose: Purpose, epoch: Epoch, byte: u8) -> bool {
+    keys.id(purpose, epoch).is_some_and(|id| id.truncated() == byte)
 }
 
 /// Why tidying was not finished. The next time goes on with it.

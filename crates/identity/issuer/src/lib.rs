@@ -20,6 +20,7 @@ mod routes;
 mod signers;
 mod sqlite;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,5 +34,7 @@ pub use routes::router;
 pub use signers::{SignFailure, Signers};
 pub use sqlite::SqliteIssuer;
 pub use store::{
-    ACCESS_SLOTS, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, Limit, StoreError,
+    ACCESS_SLOTS, Asked, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, Limit,
+    StoreError,
 };
+pub use table::{DESCRIPTION, ROUTES};

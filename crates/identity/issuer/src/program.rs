@@ -18,15 +18,13 @@ use privacy_pass::TokenChallenge;
 use record::Tap;
 use serde::Serialize;
 use service::{CouldNotTry, ServeConfig, Server};
-use telemetry::LogTarget;
+use telemetry::{LogTarget, Metrics};
 use trail::{Operator, TrailCommand};
 
 use crate::{
-    FileKeyStore, Issuer, IssuerStore, KeyStore as _, Keys, Signers, SqliteIssuer, generate, router,
+    FileKeyStore, Issuer, IssuerStore, KeyStore as _, Keys, ROUTES, Signers, SqliteIssuer,
+    generate, router,
 };
-
-/// The largest request: a blinded message in base64url, and room.
-const MAX_BODY: usize = 16 * 1024;
 
 /// A week, the length of an epoch of dedicated-ip tokens.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -194,12 +192,17 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             TokenChallenge::new(&issuer_name, None, &[])
                 .context(CouldNotTry("the issuer's name can't be used"))?;
             let issuer = Arc::new(assemble(&state, &srt_keys)?);
-            let config = ServeConfig { max_body: MAX_BODY, ..ServeConfig::new(listen) };
+            let metrics = Metrics::new(Arc::new(SystemClock));
+            let config = ServeConfig {
+                routes: &ROUTES,
+                metrics: metrics.clone(),
+                ..ServeConfig::new(listen)
+            };
             let server =
                 Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
             tracing::info!(issuer_name, "signing");
             let tidying = tokio::spawn(tidy_hourly(Arc::clone(&issuer)));
-            let served = server.run(router(issuer)).await;
+            let served = server.run(router(issuer, &metrics)).await;
             tidying.abort();
             Ok(served?)
         }
@@ -218,7 +221,8 @@ fn assemble(state: &Path, srt_keys: &Path) -> anyhow::Result<Issuer<SqliteIssuer
     let key_store = key_store(state)?;
     let keys = Arc::new(Keys::new(key_store.committed()?)?);
     let signers = Signers::new(Arc::clone(&keys), Box::new(key_store), clock.now())?;
-    Ok(Issuer { keys, signers: Arc::new(signers), store, srt_keys, receipt_key, clock })
+    let (signers, tidy_failures) = (Arc::new(signers), Arc::default());
+    Ok(Issuer { keys, signers, store, srt_keys, receipt_key, clock, tidy_failures })
 }
 
 /// Tidies at once, and then at the start of each hour: all windows end there.

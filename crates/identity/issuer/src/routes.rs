@@ -1,6 +1,7 @@
 //! The service's HTTP routes (see `issuer-api`).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
@@ -22,7 +23,7 @@ use privacy_pass::{
     MEDIA_TYPE_DIRECTORY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_RESPONSE, TokenRequest, TokenResponse,
 };
 use service::{Json, Problem};
-use telemetry::Counters;
+use telemetry::{Counter, Metrics, Named, Pace, Precision};
 
 use crate::{Drawn, Issuer, IssuerStore, Limit, Refusal, SignFailure, Wanted};
 
@@ -31,19 +32,34 @@ const DIRECTORY_AGE: u64 = 3600;
 
 struct Door<S> {
     issuer: Arc<Issuer<S>>,
-    counters: Counters,
+    answered: Counter,
+    refused: Counter,
 }
 
-/// The service's routes.
-pub fn router<S: IssuerStore>(issuer: Arc<Issuer<S>>) -> Router {
-    let door = Door { issuer, counters: Counters::new() };
+/// The service's routes, which count in `metrics`.
+pub fn router<S: IssuerStore>(issuer: Arc<Issuer<S>>, metrics: &Metrics) -> Router {
+    store::measure(metrics);
+    let help = "Requests for blind signatures.";
+    let draws = Named { name: "cloakroom_draws_total", help, pace: Pace::Hourly };
+    let answered = metrics.counter(draws, &[("outcome", "answered")]);
+    let refused = metrics.counter(draws, &[("outcome", "refused")]);
+    let help = "Epoch keys of any purpose that sign at present.";
+    let keys = Named { name: "cloakroom_signing_keys", help, pace: Pace::Minutely };
+    let counted = Arc::clone(&issuer);
+    metrics.gauge(keys, Precision::Exact, &[], move || {
+        counted.keys.signing(counted.clock.now()).len() as u64
+    });
+    let help = "Times that ended keys could not be erased, or ended answers not be forgotten.";
+    let tidy = Named { name: "cloakroom_tidy_failures_total", help, pace: Pace::Minutely };
+    let failures = Arc::clone(&issuer.tidy_failures);
+    metrics.counted(tidy, Precision::Exact, &[], move || failures.load(Ordering::Relaxed));
+    let door = Door { issuer, answered, refused };
     Router::new()
         .route(PUBLIC_KEY, get(public_key::<S>))
         .route(BLIND_SIGN, post(blind_sign::<S>))
         .route(DIRECTORY, get(directory::<S>))
         .route(TOKEN_REQUEST, post(token_request::<S>))
         .route(JWKS, get(jwks::<S>))
-        .route("/metrics", get(metrics::<S>))
         .with_state(Arc::new(door))
 }
 
@@ -124,12 +140,6 @@ async fn jwks<S: IssuerStore>(
     ([(CONTENT_TYPE, JWKS_TYPE)], axum::Json(door.issuer.receipt_key.published()))
 }
 
-async fn metrics<S: IssuerStore>(
-    State(door): Service<S>,
-) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], door.counters.render())
-}
-
 impl<S: IssuerStore> Door<S> {
     async fn draw(
         &self,
@@ -139,9 +149,7 @@ impl<S: IssuerStore> Door<S> {
     ) -> Result<Drawn, Problem> {
         let srt = shown_srt(headers).ok_or_else(|| unauthorized("show an SRT"))?;
         let drawn = self.issuer.draw(srt, wanted, blinded).await;
-        let outcome = if drawn.is_ok() { "answered" } else { "refused" };
-        let help = "Requests for blind signatures.";
-        self.counters.counter("cloakroom_draws_total", help, &[("outcome", outcome)]).increment();
+        if drawn.is_ok() { &self.answered } else { &self.refused }.increment();
         drawn.map_err(|refusal| problem(&refusal, wanted))
     }
 }

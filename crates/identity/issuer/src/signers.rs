@@ -1,27 +1,22 @@
 //! The private side of the keys that may sign now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 
 use blind_rsa::{RawSigner, SignError};
 use coarse::{Epoch, UnixTime};
 use epoch_keys::Purpose;
 use privacy_pass::KeyId;
-use tokio::sync::Semaphore;
 
 use crate::{BlindSignature, KeyStore, KeyStoreError, Keys};
 
-/// Signs with the keys of the present windows, on as many threads as there are cores, and erases the
-/// keys of past ones.
+/// Signs with the keys of the present windows, on the threads of the runtime, and erases the keys of past ones.
 pub struct Signers {
     keys: Arc<Keys>,
     store: Box<dyn KeyStore>,
     loaded: Mutex<BTreeMap<(Purpose, Epoch), Arc<dyn RawSigner>>>,
     /// What is still to be erased one day.
     held: Mutex<BTreeSet<(Purpose, Epoch)>>,
-    cores: Arc<Semaphore>,
 }
 
 /// Why nothing was signed.
@@ -56,9 +51,7 @@ impl Signers {
         now: UnixTime,
     ) -> Result<Self, KeyStoreError> {
         let held = Mutex::new(store.held()?.into_iter().collect());
-        let cores = available_parallelism().map_or(1, NonZero::get);
-        let (loaded, cores) = (Mutex::default(), Arc::new(Semaphore::new(cores)));
-        let signers = Self { keys, store, loaded, held, cores };
+        let signers = Self { keys, store, loaded: Mutex::default(), held };
         signers.erase_ended(now)?;
         Ok(signers)
     }
@@ -87,15 +80,28 @@ impl Signers {
         if !purpose.may_sign(epoch, now) {
             return Err(SignFailure::Window);
         }
-        let slot = Arc::clone(&self.cores).acquire_owned().await;
+        if self.is_ready(purpose, epoch, now) {
+            // A fifth of a millisecond: handing it to another thread and back would be felt, and the
+            // runtime has as many threads as there are cores.
+            return self.compute(purpose, epoch, &blinded);
+        }
         let signers = Arc::clone(self);
         let signed = tokio::task::spawn_blocking(move || {
-            // Held until the thread is free again, even when nobody waits for the result any more.
-            let _slot = slot;
             signers.erase_ended(now)?;
             signers.compute(purpose, epoch, &blinded)
         });
         signed.await.map_err(|_| SignFailure::Computation)?
+    }
+
+    /// Whether signing touches no file: the key is loaded, and none is to be erased first.
+    fn is_ready(&self, purpose: Purpose, epoch: Epoch, now: UnixTime) -> bool {
+        let held = lock(&self.held);
+        // The oldest of each purpose ends first.
+        let oldest = Purpose::ALL.into_iter().filter_map(|purpose| {
+            held.range((purpose, Epoch::new(0))..).next().filter(|key| key.0 == purpose)
+        });
+        oldest.into_iter().all(|(purpose, epoch)| now < purpose.epoch_end(*epoch))
+            && lock(&self.loaded).contains_key(&(purpose, epoch))
     }
 
     fn compute(

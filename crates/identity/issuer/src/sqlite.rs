@@ -5,21 +5,12 @@ use std::path::Path;
 use coarse::{Epoch, UnixTime};
 use epoch_keys::{CLOCK_SKEW, Purpose};
 use receipt::{SubscriptionId, SubscriptionVersion};
-use store::{Database, Migration, Reader, Table, ToSql, Writer, params};
+use store::{Database, Migration, Reader, ToSql, Writer, params};
 
-use crate::{
-    ACCESS_SLOTS, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, Limit, StoreError,
-};
+use crate::{ACCESS_SLOTS, Asked, BlindSignature, Draw, DrawError, IssuerStore, Limit, StoreError};
 
 const MIGRATIONS: &[Migration] =
     &[Migration { number: 1, name: "issuer", sql: include_str!("../migrations/0001_issuer.sql") }];
-
-const SUBSCRIPTIONS: Table = Table { name: "subscriptions", key: &["id"], indexes: &[] };
-const ANSWERS: Table = Table {
-    name: "answers",
-    key: &["subscription", "version", "blinded_hash", "purpose", "epoch"],
-    indexes: &[],
-};
 
 /// The issuer's database file.
 #[derive(Clone)]
@@ -42,15 +33,28 @@ impl SqliteIssuer {
 
 impl IssuerStore for SqliteIssuer {
     async fn look(&self, draw: Draw) -> Result<Option<BlindSignature>, DrawError> {
+        let looked = self.0.read("look at a draw", move |tx| look(tx, &draw)).await?;
+        self.settle(draw, looked).await
+    }
+
+    async fn look_among(
+        &self,
+        asked: Asked,
+        is_meant: impl Fn(Purpose, Epoch) -> bool + Send + 'static,
+    ) -> Result<Option<(Draw, Option<BlindSignature>)>, DrawError> {
         let looked = self.0.read("look at a draw", move |tx| {
-            let newer = Remembered::of(tx, draw.subscription)?.version < draw.version;
-            Ok::<_, store::Error>((newer, decide(tx, &draw)?))
+            let sql = "SELECT purpose, epoch FROM answers
+                 WHERE subscription = ?1 AND version = ?2 AND blinded_hash = ?3";
+            let key =
+                params![asked.subscription.bytes(), asked.version.number(), asked.blinded.bytes()];
+            let answered = keys(tx, sql, key)?;
+            let meant = answered.into_iter().find(|(purpose, epoch)| is_meant(*purpose, *epoch));
+            let Some((purpose, epoch)) = meant.or(asked.now) else { return Ok(None) };
+            let draw = asked.under(purpose, epoch);
+            Ok::<_, store::Error>(Some((draw, look(tx, &draw)?)))
         });
-        let (newer, decision) = looked.await?;
-        if newer {
-            self.0.write("remember a version", move |tx| remember(tx, &draw, false)).await?;
-        }
-        Ok(decision?)
+        let Some((draw, looked)) = looked.await? else { return Ok(None) };
+        Ok(Some((draw, self.settle(draw, looked).await?)))
     }
 
     async fn record(
@@ -70,22 +74,6 @@ impl IssuerStore for SqliteIssuer {
             .await
     }
 
-    async fn answered(
-        &self,
-        subscription: SubscriptionId,
-        version: SubscriptionVersion,
-        blinded: BlindedHash,
-    ) -> Result<Vec<(Purpose, Epoch)>, StoreError> {
-        self.0
-            .read("find answers", move |tx| {
-                let sql = "SELECT purpose, epoch FROM answers
-                     WHERE subscription = ?1 AND version = ?2 AND blinded_hash = ?3";
-                let key = params![subscription.bytes(), version.number(), blinded.bytes()];
-                Ok(keys(tx, sql, key)?)
-            })
-            .await
-    }
-
     async fn forget_ended(&self, now: UnixTime) -> Result<(), StoreError> {
         self.0
             .write("forget ended answers", move |tx| {
@@ -101,6 +89,32 @@ impl IssuerStore for SqliteIssuer {
             })
             .await
     }
+}
+
+impl SqliteIssuer {
+    /// Remembers a version that was not seen before.
+    async fn settle(
+        &self,
+        draw: Draw,
+        looked: Looked,
+    ) -> Result<Option<BlindSignature>, DrawError> {
+        if looked.newer {
+            self.0.write("remember a version", move |tx| remember(tx, &draw, false)).await?;
+        }
+        Ok(looked.decision?)
+    }
+}
+
+/// What the database says of a draw.
+struct Looked {
+    /// The draw's version is higher than any seen before.
+    newer: bool,
+    decision: Result<Option<BlindSignature>, Limit>,
+}
+
+fn look(tx: &Reader<'_>, draw: &Draw) -> Result<Looked, store::Error> {
+    let newer = Remembered::of(tx, draw.subscription)?.version < draw.version;
+    Ok(Looked { newer, decision: decide(tx, draw)? })
 }
 
 /// A draw as the primary key of its answer.
@@ -178,8 +192,7 @@ fn remember(tx: &Writer<'_>, draw: &Draw, dedicated_ip: bool) -> Result<(), stor
          ON CONFLICT (id) DO UPDATE SET version = ?2, dedicated_ip_drawn = ?3",
         params![draw.subscription.bytes(), draw.version.number(), dedicated_ip],
     )?;
-    let key = params![draw.subscription.bytes()];
-    tx.scatter(&SUBSCRIPTIONS, key, &mut coarse::system_rng())
+    Ok(())
 }
 
 fn insert(tx: &Writer<'_>, draw: &Draw, signature: &BlindSignature) -> Result<(), store::Error> {
@@ -196,7 +209,7 @@ fn insert(tx: &Writer<'_>, draw: &Draw, signature: &BlindSignature) -> Result<()
             signature,
         ],
     )?;
-    tx.scatter(&ANSWERS, key_of!(draw), &mut coarse::system_rng())
+    Ok(())
 }
 
 /// The purposes and epochs that `sql` yields.

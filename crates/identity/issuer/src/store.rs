@@ -27,13 +27,13 @@ pub trait IssuerStore: Send + Sync + 'static {
         signature: BlindSignature,
     ) -> impl Future<Output = Result<BlindSignature, DrawError>> + Send;
 
-    /// For which keys this blinded message was answered.
-    fn answered(
+    /// As [`look`](Self::look), for one of several keys: the first under which this very message was answered before and that
+    /// `is_meant`, else the one of `draw`. Says for which it looked; `None` when it looked for none.
+    fn look_among(
         &self,
-        subscription: SubscriptionId,
-        version: SubscriptionVersion,
-        blinded: BlindedHash,
-    ) -> impl Future<Output = Result<Vec<(Purpose, Epoch)>, StoreError>> + Send;
+        asked: Asked,
+        is_meant: impl Fn(Purpose, Epoch) -> bool + Send + 'static,
+    ) -> impl Future<Output = Result<Option<(Draw, Option<BlindSignature>)>, DrawError>> + Send;
 
     /// Drops the answers whose tokens can't be spent any more.
     fn forget_ended(&self, now: UnixTime) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -52,6 +52,28 @@ pub struct Draw {
     pub epoch: Epoch,
     /// The blinded message's hash.
     pub blinded: BlindedHash,
+}
+
+/// Who draws, before it is known under which key.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// Its version.
+    pub version: SubscriptionVersion,
+    /// The blinded message's hash.
+    pub blinded: BlindedHash,
+    /// The key under which it may be drawn now.
+    pub now: Option<(Purpose, Epoch)>,
+}
+
+impl Asked {
+    /// The draw under this key.
+    #[must_use]
+    pub const fn under(&self, purpose: Purpose, epoch: Epoch) -> Draw {
+        let Self { subscription, version, blinded, now: _ } = *self;
+        Draw { subscription, version, purpose, epoch, blinded }
+    }
 }
 
 /// SHA-256 of a blinded message.

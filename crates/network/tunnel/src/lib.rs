@@ -17,12 +17,15 @@ mod outer;
 mod packet;
 mod policy;
 mod quick;
+pub mod reading;
 mod splice;
 mod stack;
 
 pub use client::{Client, ClientConfig, ClientHandle, Status};
 pub use error::{DEFAULT_MTU, TunnelError};
-pub use exit::{Exit, ExitConfig, ExitHandle, Limits, Now, Observer, PeerGrant};
+pub use exit::{
+    Exit, ExitConfig, ExitHandle, ExitWatch, Handshakes, Limits, Now, Observer, PeerGrant,
+};
 
 pub use policy::{DestinationPolicy, Network, NetworkError, NeverRule, Refusal};
 pub use quick::{QuickConfig, wg_quick_config};

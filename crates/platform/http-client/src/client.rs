@@ -195,7 +195,9 @@ pub fn parse<A: DeserializeOwned>(response: &Response<Bytes>) -> Result<A, Clien
     if !response.status().is_success() {
         return Err(ClientError::Problem(ReceivedProblem::from_response(response)));
     }
-    serde_json::from_slice(response.body()).map_err(|_| ClientError::Unexpected)
+    // JSON is UTF-8 (RFC 8259 section 8.1), also in members that are passed over.
+    let text = std::str::from_utf8(response.body()).map_err(|_| ClientError::Unexpected)?;
+    serde_json::from_str(text).map_err(|_| ClientError::Unexpected)
 }
 
 fn request(

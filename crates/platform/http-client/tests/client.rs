@@ -147,6 +147,19 @@ async fn problems_are_read() {
     assert!(matches!(parse::<u8>(&response), Err(ClientError::Unexpected)));
 }
 
+/// Also in members that nobody reads.
+#[test]
+fn answers_are_utf_8_all_over() {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        count: u8,
+    }
+    let read = |body: &'static [u8]| parse::<Answer>(&http::Response::new(Bytes::from(body)));
+    assert!(read(br#"{"count":4,"more":{"x":1}}"#).is_ok_and(|answer| answer.count == 4));
+    let spoilt = read(b"{\"count\":4,\"more\":{\"\xd4\":1}}");
+    assert!(matches!(spoilt, Err(ClientError::Unexpected)));
+}
+
 #[tokio::test]
 async fn the_tap_hears_the_answer() {
     let room = tempfile::tempdir().unwrap();

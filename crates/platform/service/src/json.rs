@@ -27,7 +27,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| Problem::of_status(rejection.into_response().status()))?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| refuse(&error))
+        // JSON is UTF-8 (RFC 8259 section 8.1), also in members that are passed over.
+        let text = std::str::from_utf8(&body).map_err(|_| {
+            Problem::of_status(StatusCode::BAD_REQUEST).with_detail("the body is not UTF-8")
+        })?;
+        serde_json::from_str(text).map(Self).map_err(|error| refuse(&error))
     }
 }
 
@@ -57,5 +61,33 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 Problem::internal().into_response()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Ask {
+        count: u8,
+    }
+
+    async fn read(body: &'static [u8]) -> Result<u8, StatusCode> {
+        let request = Request::post("/").header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body)).unwrap();
+        match Json::<Ask>::from_request(request, &()).await {
+            Ok(Json(ask)) => Ok(ask.count),
+            Err(problem) => Err(problem.into_response().status()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_utf_8_in_members_that_nobody_reads_too() {
+        assert_eq!(read(br#"{"count":4,"more":{"x":1}}"#).await, Ok(4));
+        let spoilt = read(b"{\"count\":4,\"more\":{\"\xd4\":1}}").await;
+        assert_eq!(spoilt, Err(StatusCode::BAD_REQUEST));
     }
 }

@@ -1,6 +1,8 @@
 //! How every HTTP service here starts, answers, fails and stops.
 //!
 //! - [`Server`] binds, serves an axum router within limits, and drains on SIGTERM.
+//! - [`Route`] says what each route takes, gives and may cost: it is limited, counted and documented
+//!   ([`openapi`()]) by that.
 //! - [`run_program`] is the shell of each program: its runtime and its exit status.
 //! - [`Problem`] is what every failure looks like from outside (RFC 9457).
 //! - [`Json`] reads and writes bodies without echoing them.
@@ -10,11 +12,16 @@
 //! What a request says is nobody's business but its handler's: the log gets method, route pattern and
 //! status, and no handler is told the peer's network address.
 
+pub mod contract;
 mod edge;
 mod json;
+mod limits;
+mod measure;
+mod openapi;
 mod operator;
 mod problem;
 mod program;
+mod route;
 mod server;
 
 pub use http_client::{
@@ -23,8 +30,13 @@ pub use http_client::{
 
 pub use edge::browser_readable;
 pub use json::Json;
+pub use limits::{Class, HEAVY, LIGHT, PROBE};
+pub use openapi::openapi;
 pub use operator::{OperatorSecret, WeakSecret, operator_only};
 pub use problem::Problem;
 pub use program::{CouldNotTry, run_program};
 pub use record::Tap;
+pub use route::{
+    Access, Body, EDGE_PROBLEMS, HEALTH_ROUTE, METRICS_ROUTE, Method, Problems, Route, SMALL_BODY,
+};
 pub use server::{ServeConfig, ServeError, Server};

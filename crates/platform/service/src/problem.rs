@@ -83,6 +83,12 @@ impl Problem {
             StatusCode::UNPROCESSABLE_ENTITY => {
                 ("unprocessable", "The request's body is not what this route takes")
             }
+            StatusCode::TOO_MANY_REQUESTS => {
+                ("rate-limited", "There are too many requests just now")
+            }
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ("header-too-large", "The request's header is too large")
+            }
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The service is too busy just now"),
             status if status.is_client_error() => ("bad-request", "The request was refused"),
             _ => ("internal", "The service failed"),
@@ -90,6 +96,10 @@ impl Problem {
         Self::new(status, slug, title)
     }
 }
+
+/// The slug of an answer that is a problem, for whoever counts them.
+#[derive(Clone, Copy)]
+pub(crate) struct Slug(pub(crate) &'static str);
 
 /// The document's members.
 #[derive(Serialize)]
@@ -115,6 +125,7 @@ impl IntoResponse for Problem {
         headers.extend(*self.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.extensions_mut().insert(Slug(self.slug));
         response
     }
 }

@@ -1,5 +1,6 @@
 //! A service's life: bind, serve, drain, stop.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -7,22 +8,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse as _;
+use coarse::SystemClock;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use record::{Opened, Tap};
+use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::edge::{Limits, edge};
+use crate::edge::edge;
+use crate::limits::busy;
+use crate::measure::connections_refused;
+use crate::route::Route;
 use http_client::Stream;
 
 /// How a service listens and what a peer may cost it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServeConfig {
     /// Where to listen; port 0 lets the system choose. Only loopback: plain HTTP is refused elsewhere.
     pub listen: SocketAddr,
@@ -30,25 +40,45 @@ pub struct ServeConfig {
     pub request_timeout: Duration,
     /// How long a connection may take to send a request's head, from its start or from the last answer.
     pub header_read_timeout: Duration,
-    /// Bytes of a request's body at most.
+    /// Bytes of a request's body at most, on routes that aren't in the table.
     pub max_body: usize,
-    /// Connections at a time; more wait in the system's backlog.
+    /// Bytes of a request's target and header fields at most.
+    pub max_head: usize,
+    /// Connections at a time that are served.
     pub max_connections: usize,
+    /// Connections beyond these at a time that are told to come back later; more wait in the system's backlog.
+    pub max_refusals: usize,
     /// How long requests under way may take to finish once the service is told to stop.
     pub drain_timeout: Duration,
+    /// The service's routes: what each may cost, and under which name it is counted.
+    pub routes: &'static [Route],
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
 }
 
+/// How long a connection that won't be served may take to say what it wants.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of a request's head that are read at all; from 16 KiB ([`ServeConfig::max_head`]) to here a request gets a
+/// problem document, beyond it hyper's bare 431.
+const READ_BUFFER: usize = 64 * 1024;
+/// Header fields at most; more get hyper's bare 431.
+const MAX_FIELDS: usize = 100;
+
 impl ServeConfig {
-    /// Limits for small requests: 10 s, 64 KiB, 1,024 connections.
+    /// Limits for small requests: 10 s, 16 KiB of head, 64 KiB of body, 1,024 connections.
     #[must_use]
-    pub const fn new(listen: SocketAddr) -> Self {
+    pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
             request_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
             max_body: 64 * 1024,
+            max_head: 16 * 1024,
             max_connections: 1024,
+            max_refusals: 64,
             drain_timeout: Duration::from_secs(10),
+            routes: &[],
+            metrics: Metrics::new(Arc::new(SystemClock)),
         }
     }
 }
@@ -112,32 +142,54 @@ impl<T: Tap> Server<T> {
     /// what is left after the drain timeout is cut. `router` has no fallback of its own.
     pub async fn run_until(self, router: Router, stop: impl Future<Output = ()>) {
         let Self { listener, local, config, tap } = self;
-        let limits = Limits { request_timeout: config.request_timeout, max_body: config.max_body };
-        let service = TowerToHyperService::new(edge(router, limits));
+        let service = TowerToHyperService::new(edge(router, &config));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(config.header_read_timeout);
-        let slots = Arc::new(Semaphore::new(config.max_connections));
+        http.max_buf_size(READ_BUFFER).max_headers(MAX_FIELDS);
+        let mut brief = http.clone();
+        brief.header_read_timeout(REFUSAL_PATIENCE.min(config.header_read_timeout));
+        let doors = Doors {
+            listener: &listener,
+            served: Arc::new(Semaphore::new(config.max_connections)),
+            refused: Arc::new(Semaphore::new(config.max_refusals)),
+        };
+        let refused = connections_refused(&config.metrics);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
+        let publishing = tokio::spawn(publish(config.metrics.clone()));
 
         tracing::info!(address = %local, "listening");
         tokio::pin!(stop);
         loop {
             let (slot, tcp, peer) = tokio::select! {
                 () = &mut stop => break,
-                accepted = accept(&listener, &slots) => accepted,
+                accepted = doors.accept() => accepted,
                 // Reaps what has ended.
                 Some(_) = connections.join_next() => continue,
             };
             let tap = tap.connected(Opened::ByPeer, Some(peer));
             let stream = TokioIo::new(Stream::new(tcp, tap, config.request_timeout));
-            let connection = graceful.watch(http.serve_connection(stream, service.clone()));
-            connections.spawn(async move {
-                // A peer that breaks off or talks nonsense is its own affair.
-                let _ = connection.await;
-                drop(slot);
-            });
+            // A peer that breaks off or talks nonsense is its own affair.
+            match slot {
+                Slot::Served(slot) => {
+                    let connection = graceful.watch(http.serve_connection(stream, service.clone()));
+                    connections.spawn(async move {
+                        let _ = connection.await;
+                        drop(slot);
+                    });
+                }
+                Slot::Refused(slot) => {
+                    refused.increment();
+                    let refusing = service_fn(|_| async { Ok::<_, Infallible>(refusal()) });
+                    let connection = graceful.watch(brief.serve_connection(stream, refusing));
+                    connections.spawn(async move {
+                        let _ = connection.await;
+                        drop(slot);
+                    });
+                }
+            }
         }
+        publishing.abort();
         drop(listener);
         tracing::info!("draining");
         let drained = timeout(config.drain_timeout, graceful.shutdown()).await.is_ok();
@@ -146,26 +198,68 @@ impl<T: Tap> Server<T> {
     }
 }
 
-/// Waits for a free slot, then for a connection.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (OwnedSemaphorePermit, TcpStream, SocketAddr) {
-    let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
-        // The semaphore is never closed.
-        return pending().await;
-    };
+/// Shows present metrics at each full minute.
+async fn publish(metrics: Metrics) {
     loop {
-        match listener.accept().await {
-            Ok((tcp, peer)) => {
-                // Without it small answers wait for acknowledgements; where it fails, they do.
-                let _ = tcp.set_nodelay(true);
-                return (slot, tcp, peer);
-            }
-            Err(error) if is_the_peers(&error) => {}
-            Err(_) => {
-                tracing::warn!("can't accept connections: out of file descriptors or memory?");
-                sleep(Duration::from_millis(100)).await;
+        sleep(metrics.until_next()).await;
+        metrics.publish();
+    }
+}
+
+/// What whoever comes beyond the cap is told.
+fn refusal() -> axum::response::Response {
+    let mut response = busy().into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A connection's place.
+enum Slot {
+    Served(OwnedSemaphorePermit),
+    Refused(OwnedSemaphorePermit),
+}
+
+struct Doors<'a> {
+    listener: &'a TcpListener,
+    served: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+}
+
+impl Doors<'_> {
+    /// Waits for a connection, and until there is a place for it.
+    async fn accept(&self) -> (Slot, TcpStream, SocketAddr) {
+        let slot = tokio::select! {
+            biased;
+            Ok(slot) = Arc::clone(&self.served).acquire_owned() => Slot::Served(slot),
+            Ok(slot) = Arc::clone(&self.refused).acquire_owned() => Slot::Refused(slot),
+            // The semaphores are never closed.
+            else => return pending().await,
+        };
+        let (tcp, peer) = self.connection().await;
+        let slot = match slot {
+            // A place may have become free meanwhile.
+            Slot::Refused(slot) => match Arc::clone(&self.served).try_acquire_owned() {
+                Ok(better) => Slot::Served(better),
+                Err(_) => Slot::Refused(slot),
+            },
+            served @ Slot::Served(_) => served,
+        };
+        (slot, tcp, peer)
+    }
+
+    async fn connection(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((tcp, peer)) => {
+                    // Without it small answers wait for acknowledgements; where it fails, they do.
+                    let _ = tcp.set_nodelay(true);
+                    return (tcp, peer);
+                }
+                Err(error) if is_the_peers(&error) => {}
+                Err(_) => {
+                    tracing::warn!("can't accept connections: out of file descriptors or memory?");
+                    sleep(Duration::from_millis(100)).await;
+                }
             }
         }
     }

@@ -4,16 +4,20 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::layout::MOST_PAGES;
+use crate::measure::{COMMITS, FAILURES};
 use crate::migration::migrate;
+use crate::pages::Pages;
 use crate::{Error, Migration, Reader, Writer};
 
 /// Jobs that may wait. Whoever comes later waits for a place in the queue.
@@ -23,7 +27,8 @@ const QUEUE: usize = 1024;
 const GROUP: usize = 256;
 
 /// `FULL`: an answered write survives a power cut. `EXCLUSIVE`: the file is ours until we close it.
-/// `TRUNCATE`, and never `WAL`: see the crate's documentation.
+/// `TRUNCATE`, and never `WAL`: see the crate's documentation. No `cache_spill`: nothing is written to the file
+/// before the commit. 64 MiB of pages are kept in memory.
 const SETTINGS: &str = "
     PRAGMA busy_timeout = 2000;
     PRAGMA locking_mode = EXCLUSIVE;
@@ -31,6 +36,8 @@ const SETTINGS: &str = "
     PRAGMA journal_mode = TRUNCATE;
     PRAGMA synchronous = FULL;
     PRAGMA secure_delete = ON;
+    PRAGMA cache_spill = OFF;
+    PRAGMA cache_size = -65536;
     PRAGMA foreign_keys = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;
@@ -46,9 +53,14 @@ struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A queued job: runs inside a savepoint (or learns why it can't) and says whether to keep what it did.
-/// Its answer is sent once the commit has succeeded or failed.
-type Job = Box<dyn FnOnce(Result<&Connection, Error>) -> (Keep, Answer) + Send>;
+/// A queued job: runs (or learns why it can't) and says whether to keep what it did.
+struct Job {
+    writes: bool,
+    run: Run,
+}
+
+/// Its answer is sent once what it saw or did is committed, or couldn't be.
+type Run = Box<dyn FnOnce(Result<&Connection, Error>) -> (Keep, Answer) + Send>;
 type Answer = Box<dyn FnOnce(Result<(), Error>)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,12 +76,16 @@ impl Database {
         create_private(path).map_err(Error::Open)?;
         let mut connection = Connection::open(path)?;
         connection.execute_batch(SETTINGS)?;
-        migrate(&mut connection, migrations)?;
+        connection.pragma_update(None, "max_page_count", MOST_PAGES)?;
         connection.set_prepared_statement_cache_capacity(128);
+        let pages_at_hand = "SELECT 1 FROM pragma_module_list WHERE name = 'sqlite_dbpage'";
+        connection.query_row(pages_at_hand, [], |_| Ok(())).map_err(|_| Error::NoPages)?;
+        migrate(&mut connection, migrations)?;
+        let pages = Pages::new(&connection, journal_of(path))?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || work(&connection, jobs))
+            .spawn(move || work(&connection, pages, jobs))
             .map_err(Error::Open)?;
         Ok(Self(Arc::new(Handle { queue: Some(queue), thread: Some(thread) })))
     }
@@ -83,17 +99,18 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.submit(name, move |connection| job(&Writer::new(connection))).await
+        self.submit(name, true, move |connection| job(&Writer::new(connection))).await
     }
 
-    /// Runs `job` on a consistent state, in its turn in the queue; keep it short.
+    /// Runs `job` on a consistent state that is durable; keep it short. It sees every write that was answered before, and
+    /// doesn't wait for those that stand in the queue.
     pub async fn read<T, E, F>(&self, name: &'static str, job: F) -> Result<T, E>
     where
         F: FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.submit(name, move |connection| job(&Reader::new(connection))).await
+        self.submit(name, false, move |connection| job(&Reader::new(connection))).await
     }
 
     /// [`write`](Self::write) for threads without an async runtime.
@@ -116,14 +133,14 @@ impl Database {
         block_on(self.read(name, job))
     }
 
-    async fn submit<T, E, F>(&self, name: &'static str, job: F) -> Result<T, E>
+    async fn submit<T, E, F>(&self, name: &'static str, writes: bool, job: F) -> Result<T, E>
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let run: Run = Box::new(move |connection| {
             let run = || connection.map_err(E::from).and_then(job);
             let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                 tracing::error!(job = name, "a job panicked");
@@ -138,7 +155,7 @@ impl Database {
             (keep, reply)
         });
         let queue = self.0.queue.as_ref().ok_or(Error::Closed)?;
-        queue.send(job).await.map_err(|_| Error::Closed)?;
+        queue.send(Job { writes, run }).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
 }
@@ -154,37 +171,60 @@ impl Drop for Handle {
     }
 }
 
-/// The writer's thread: one transaction for all jobs that wait, then their answers.
-fn work(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
+/// The writer's thread: what only reads is answered at once, then one transaction for all that write.
+fn work(connection: &Connection, mut pages: Pages, mut jobs: mpsc::Receiver<Job>) {
     let mut waiting = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut waiting, GROUP) > 0 {
+        for reading in waiting.extract_if(.., |job| !job.writes) {
+            read(connection, reading);
+        }
         let mut queue = waiting.drain(..);
         while queue.len() > 0 {
-            commit_group(connection, &mut queue);
+            commit_group(connection, &mut pages, &mut queue);
         }
     }
 }
 
+/// Runs a job that reads, in a transaction of its own: what it sees was committed before.
+fn read(connection: &Connection, job: Job) {
+    let begun = execute(connection, "BEGIN");
+    let (_, answer) = (job.run)(begun.map(|()| connection).map_err(Error::from));
+    // There is nothing to keep, and nothing that could fail to be kept.
+    let _ = execute(connection, "ROLLBACK");
+    answer(Ok(()));
+}
+
 /// Runs jobs from `queue` in one transaction until the queue ends or SQLite gives the transaction up
 /// (a full disk, say), and answers those that ran.
-fn commit_group(connection: &Connection, queue: &mut impl Iterator<Item = Job>) {
-    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+fn commit_group(connection: &Connection, pages: &mut Pages, queue: &mut impl Iterator<Item = Job>) {
+    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        FAILURES.fetch_add(1, Ordering::Relaxed);
         let cause = Arc::new(Error::from(error));
         for job in queue {
-            let (_, answer) = job(Err(Error::NotCommitted(Arc::clone(&cause))));
+            let (_, answer) = (job.run)(Err(Error::NotCommitted(Arc::clone(&cause))));
             answer(Ok(()));
         }
         return;
     }
     let mut answers = Vec::new();
     let ran = run_group(connection, queue, &mut answers);
-    match ran.and_then(|()| connection.execute_batch("COMMIT")) {
-        Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
+    let committed = ran.map_err(Error::from).and_then(|()| {
+        let committing = pages.rewrite_changed(connection)?;
+        execute(connection, "COMMIT")?;
+        pages.committed(committing);
+        Ok(())
+    });
+    match committed {
+        Ok(()) => {
+            COMMITS.fetch_add(1, Ordering::Relaxed);
+            answers.into_iter().for_each(|answer| answer(Ok(())));
+        }
         Err(error) => {
+            FAILURES.fetch_add(1, Ordering::Relaxed);
             tracing::error!("a group of transactions was not committed");
             // SQLite has rolled back already after some errors; then this one fails, and rightly.
             let _ = connection.execute_batch("ROLLBACK");
-            let cause = Arc::new(Error::from(error));
+            let cause = Arc::new(error);
             for answer in answers {
                 answer(Err(Error::NotCommitted(Arc::clone(&cause))));
             }
@@ -199,19 +239,31 @@ fn run_group(
     answers: &mut Vec<Answer>,
 ) -> rusqlite::Result<()> {
     for job in queue {
-        let opened = connection.execute_batch("SAVEPOINT job");
-        let (keep, answer) = job(match &opened {
+        let opened = execute(connection, "SAVEPOINT job");
+        let (keep, answer) = (job.run)(match &opened {
             Ok(()) => Ok(connection),
             Err(_) => Err(Error::Closed),
         });
         answers.push(answer);
         opened?;
-        connection.execute_batch(match keep {
-            Keep::Changes => "RELEASE job",
-            Keep::Nothing => "ROLLBACK TO job; RELEASE job",
-        })?;
+        if keep == Keep::Nothing {
+            execute(connection, "ROLLBACK TO job")?;
+        }
+        execute(connection, "RELEASE job")?;
     }
     Ok(())
+}
+
+/// Runs a statement that is compiled once.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Where SQLite keeps the rollback journal of the file at `path`.
+fn journal_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-journal");
+    name.into()
 }
 
 /// Creates the file if it isn't there, and makes it private in any case. Its journal gets its permissions.

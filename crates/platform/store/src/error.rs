@@ -55,6 +55,20 @@ pub enum Error {
         /// The first migration with a wrong number.
         number: u32,
     },
+    /// The journal of the present transaction can't be read, so that what it changed isn't known.
+    #[error("the database's journal can't be read")]
+    Journal(#[source] io::Error),
+    /// A page isn't built as a page is: the file is damaged.
+    #[error("page {page} of the database file is damaged: restore it from a backup")]
+    Page {
+        /// The page's number.
+        page: u32,
+    },
+    /// SQLite was built without what this crate needs.
+    #[error(
+        "SQLite lacks `sqlite_dbpage`: build inside the repository, whose .cargo/config.toml asks for it"
+    )]
+    NoPages,
     /// A table has row ids, which would tell the order of its rows.
     #[error("table {table} must be WITHOUT ROWID: serial ids tell the order of rows")]
     SerialRows {

@@ -9,22 +9,24 @@
 //!   journal is cut to nothing when a transaction ends;
 //! - deleted rows are overwritten (`secure_delete`), and a table can't have serial row ids: every table
 //!   is `WITHOUT ROWID`;
-//! - a row's place inside its page tells when it came. [`Writer::scatter`] moves it and its neighbours
-//!   to random places.
+//! - a row's place inside its page would tell when it came. Before each commit the pages that changed are laid
+//!   out anew, in the order of keys: callers needn't do anything for it.
 //!
 //! What the file system and the disk below keep of overwritten blocks is beyond this crate.
 
 mod database;
 mod error;
+mod layout;
+mod measure;
 mod migration;
-mod scatter;
+mod pages;
 mod secret_file;
 mod transaction;
 
 pub use database::Database;
 pub use error::Error;
+pub use measure::measure;
 pub use migration::Migration;
 pub use rusqlite::{Row, ToSql, named_params, params, types};
-pub use scatter::Table;
 pub use secret_file::{SecretFileError, load_or_create, private_directory, write_secret_file};
 pub use transaction::{Reader, Writer};

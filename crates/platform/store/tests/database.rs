@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use store::{Database, Error, Migration, Table, params};
+use store::{Database, Error, Migration, params};
 
 const NUMBERS: Migration = Migration {
     number: 1,
@@ -22,8 +22,6 @@ const NAMES: Migration = Migration {
     name: "names",
     sql: "CREATE TABLE names (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
 };
-
-const TABLE: Table = Table { name: "numbers", key: &["n"], indexes: &[&["half", "name"]] };
 
 /// A directory and the database in it.
 fn room() -> Result<(tempfile::TempDir, PathBuf), Error> {
@@ -240,29 +238,4 @@ fn a_failed_migration_leaves_nothing() {
     let result = Database::open(&path, &[NUMBERS, serial]);
     assert!(matches!(result, Err(Error::SerialRows { table }) if table == "serial"));
     assert!(Database::open(&path, &[NUMBERS, NAMES]).is_ok());
-}
-
-#[tokio::test]
-async fn scattering_keeps_every_row_and_needs_the_row() {
-    let (_room, path) = room().unwrap();
-    let database = Database::open(&path, &[NUMBERS]).unwrap();
-    for n in 0..300 {
-        insert(&database, n).await.unwrap();
-    }
-    let scatter = |n: i64| {
-        database.write("scatter", move |tx| {
-            let before =
-                tx.all("SELECT * FROM numbers ORDER BY n", [], |row| row.get::<_, String>(2))?;
-            tx.scatter(&TABLE, params![n], &mut coarse::system_rng())?;
-            let after =
-                tx.all("SELECT * FROM numbers ORDER BY n", [], |row| row.get::<_, String>(2))?;
-            Ok(before.len() == 300 && before == after)
-        })
-    };
-    for n in [0, 150, 299] {
-        let same: Result<_, Error> = scatter(n).await;
-        assert!(same.unwrap());
-    }
-    let missing: Result<_, Error> = scatter(300).await;
-    assert!(matches!(missing, Err(Error::NoRow)));
 }

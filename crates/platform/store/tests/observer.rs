@@ -5,9 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rand_core::Rng as _;
-use store::{Database, Error, Migration, Table, params};
-
-const TOKENS: Table = Table { name: "tokens", key: &["id"], indexes: &[&["holder"]] };
+use store::{Database, Error, Migration, params};
 
 const SCHEMA: &[Migration] = &[Migration {
     number: 1,
@@ -32,22 +30,47 @@ fn random<const N: usize>() -> [u8; N] {
 /// A row's id and its holder.
 type Pair = (Key, Key);
 
-/// Inserts rows with random ids and holders, one transaction each, and returns them in order.
-fn fill(database: &Database, rows: usize, scatter: bool) -> Result<Vec<Pair>, Error> {
-    let mut inserted = Vec::new();
-    for _ in 0..rows {
-        let (id, holder): Pair = (random(), random());
+/// Rows with random ids and holders.
+fn pairs(rows: usize) -> Vec<Pair> {
+    (0..rows).map(|_| (random(), random())).collect()
+}
+
+/// Inserts rows in this order, one transaction each.
+fn insert(database: &Database, rows: &[Pair]) -> Result<(), Error> {
+    for row in rows {
+        let (id, holder) = *row;
         database.write_blocking("insert", move |tx| {
-            tx.execute("INSERT INTO tokens VALUES (?1, ?2)", params![id, holder])?;
-            if scatter {
-                tx.scatter(&TOKENS, params![id], &mut coarse::system_rng())
-            } else {
-                Ok(())
-            }
+            tx.execute("INSERT INTO tokens VALUES (?1, ?2)", params![id, holder]).map(drop)
         })?;
-        inserted.push((id, holder));
     }
-    Ok(inserted)
+    Ok(())
+}
+
+/// Inserts rows with random ids and holders, and returns them in order.
+fn fill(database: &Database, rows: usize) -> Result<Vec<Pair>, Error> {
+    let rows = pairs(rows);
+    insert(database, &rows)?;
+    Ok(rows)
+}
+
+/// The same table as SQLite keeps it by itself.
+fn fill_plainly(path: &Path, rows: usize) -> Result<Vec<Pair>, Error> {
+    let (connection, rows) = (rusqlite::Connection::open(path)?, pairs(rows));
+    connection.execute_batch(SCHEMA.first().map_or("", |step| step.sql))?;
+    for (id, holder) in &rows {
+        connection.execute("INSERT INTO tokens VALUES (?1, ?2)", params![id, holder])?;
+    }
+    Ok(rows)
+}
+
+fn erase(database: &Database, rows: &[Pair]) -> Result<(), Error> {
+    for row in rows {
+        let (id, _) = *row;
+        database.write_blocking("erase", move |tx| {
+            tx.execute("DELETE FROM tokens WHERE id = ?1", params![id]).map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 /// A directory and the database in it.
@@ -100,11 +123,15 @@ fn correlation(left: &[usize], right: &[usize]) -> f64 {
 }
 
 /// The attack: the order of arrival of rows on one page from their places, as a mean over `runs`.
-fn attack(runs: usize, scatter: bool, tree: Tree) -> Result<f64, Error> {
+fn attack(
+    runs: usize,
+    fill: impl Fn(&Path) -> Result<Vec<Pair>, Error>,
+    tree: Tree,
+) -> Result<f64, Error> {
     let mut sum = 0.0;
     for _ in 0..runs {
         let (_room, path) = room()?;
-        let rows = fill(&Database::open(&path, SCHEMA)?, 60, scatter)?;
+        let rows = fill(&path)?;
         let file = fs::read(&path).map_err(Error::Open)?;
         let arrival: Vec<usize> = (0..rows.len()).collect();
         sum += correlation(&arrival, &first_places(&file, &rows, tree));
@@ -113,9 +140,9 @@ fn attack(runs: usize, scatter: bool, tree: Tree) -> Result<f64, Error> {
 }
 
 #[test]
-fn the_attack_works_on_rows_that_are_not_scattered() {
+fn the_attack_works_on_ordinary_databases() {
     for tree in [Tree::Table, Tree::Index] {
-        let found = attack(2, false, tree).unwrap();
+        let found = attack(2, |path| fill_plainly(path, 60), tree).unwrap();
         assert!(found < -0.9, "{found}");
     }
 }
@@ -123,57 +150,157 @@ fn the_attack_works_on_rows_that_are_not_scattered() {
 /// With n rows in random order the coefficient has mean 0 and deviation 1/sqrt(n-1), which is 0.13 for
 /// 60 rows; the mean of 20 runs has 0.029. The bound is five of those.
 #[test]
-fn scattered_rows_do_not_tell_their_order() {
+fn rows_do_not_tell_their_order() {
     for tree in [Tree::Table, Tree::Index] {
-        let found = attack(20, true, tree).unwrap();
+        let found = attack(20, |path| fill(&Database::open(path, SCHEMA)?, 60), tree).unwrap();
         assert!(found.abs() < 0.146, "{found}");
     }
 }
 
-/// In a table of many pages no scattering moves all rows, but it moves all that share a page with the
-/// row: their order after it has nothing to do with that before. A page has more than 40 rows
-/// (deviation 0.16); the mean of 40 pages has 0.025, and the bound is five of those.
+/// Rows on each page that lie otherwise than in the order of their keys, from the page's end on; and how many
+/// rows share a page with another.
+fn out_of_order(file: &[u8], rows: &[Pair], tree: Tree) -> (usize, usize) {
+    let mut pages: HashMap<usize, Vec<(Key, usize)>> = HashMap::new();
+    for ((id, holder), place) in rows.iter().zip(first_places(file, rows, tree)) {
+        let key = if matches!(tree, Tree::Table) { *id } else { *holder };
+        pages.entry(place / PAGE).or_default().push((key, place));
+    }
+    let (mut wrong, mut all) = (0, 0);
+    for rows in pages.values_mut() {
+        rows.sort_unstable();
+        all += rows.len();
+        let pairs = rows.iter().zip(rows.iter().skip(1));
+        wrong += pairs.filter(|((_, before), (_, after))| before < after).count();
+    }
+    (wrong, all)
+}
+
+fn assert_in_order(path: &Path, rows: &[Pair]) {
+    let file = fs::read(path).unwrap_or_default();
+    for tree in [Tree::Table, Tree::Index] {
+        assert_eq!(out_of_order(&file, rows, tree), (0, rows.len()));
+    }
+}
+
+/// Not by statistics: on every page, new or split or changed, rows lie in the order of their keys.
 #[test]
-fn scattering_a_row_shuffles_its_whole_page() {
+fn every_page_is_in_its_one_layout_after_every_commit() {
     let (_room, path) = room().unwrap();
     let database = Database::open(&path, SCHEMA).unwrap();
-    let rows = fill(&database, 600, false).unwrap();
-    for tree in [Tree::Table, Tree::Index] {
-        let (mut sum, mut pages, mut unmoved) = (0.0, 0.0, 0);
-        for row in rows.iter().step_by(15) {
-            let before = first_places(&fs::read(&path).unwrap(), &rows, tree);
-            let id = row.0;
-            database
-                .write_blocking("scatter", move |tx| {
-                    tx.scatter(&TOKENS, params![id], &mut coarse::system_rng())
-                })
-                .unwrap();
-            let after = first_places(&fs::read(&path).unwrap(), &rows, tree);
-            let place = after[rows.iter().position(|other| other == row).unwrap()];
-            let on_its_page = |place: usize, other: usize| place / PAGE == other / PAGE;
-            let (old, new): (Vec<_>, Vec<_>) = before
-                .into_iter()
-                .zip(after)
-                .filter(|(_, other)| on_its_page(place, *other))
-                .unzip();
-            // A row that was moved up into an inner page has few neighbours there.
-            if old.len() > 40 {
-                sum += correlation(&old, &new);
-                pages += 1.0;
-                unmoved += old.iter().zip(&new).filter(|(old, new)| old == new).count();
-            }
-        }
-        let mean = sum / pages;
-        assert!(pages > 30.0 && mean.abs() < 0.125, "{pages} {mean}");
-        // A random order leaves one row of a page in its place on average.
-        assert!(unmoved < 120, "{unmoved}");
+    let mut rows = Vec::new();
+    for _ in 0..40 {
+        rows.extend(fill(&database, 25).unwrap());
+        assert_in_order(&path, &rows);
     }
+    let (_other, plain) = room().unwrap();
+    let rows = fill_plainly(&plain, 1000).unwrap();
+    let (wrong, all) = out_of_order(&fs::read(&plain).unwrap(), &rows, Tree::Table);
+    assert!(wrong > all / 3, "the measure can tell: {wrong} of {all}");
+}
+
+/// Pages that were free are taken again without a trace in the journal.
+#[test]
+fn pages_that_were_free_get_their_one_layout_too() {
+    let (_room, path) = room().unwrap();
+    let database = Database::open(&path, SCHEMA).unwrap();
+    erase(&database, &fill(&database, 800).unwrap()).unwrap();
+    let before = fs::metadata(&path).unwrap().len();
+    let mut rows = Vec::new();
+    for _ in 0..20 {
+        rows.extend(fill(&database, 30).unwrap());
+        assert_in_order(&path, &rows);
+    }
+    assert_eq!(fs::metadata(&path).unwrap().len(), before, "free pages were taken");
+    // A new process reads from the file which pages are free.
+    erase(&database, &rows).unwrap();
+    drop(database);
+    let rows = fill(&Database::open(&path, SCHEMA).unwrap(), 700).unwrap();
+    assert_in_order(&path, &rows);
+}
+
+/// The same rows, whatever the order they came in, give the same bytes.
+#[test]
+fn the_order_of_arrival_leaves_no_trace_on_a_page() {
+    let rows = pairs(70);
+    let mut backwards = rows.clone();
+    backwards.reverse();
+    let others = pairs(9);
+    let bytes = |rows: &[Pair], with_others: bool| {
+        let (_room, path) = room().unwrap();
+        let database = Database::open(&path, SCHEMA).unwrap();
+        let (first, rest) = rows.split_at(20);
+        insert(&database, first).unwrap();
+        if with_others {
+            insert(&database, &others).unwrap();
+        }
+        insert(&database, rest).unwrap();
+        if with_others {
+            erase(&database, &others).unwrap();
+        }
+        // The first page counts changes of the file.
+        fs::read(&path).unwrap().split_off(PAGE)
+    };
+    let one = bytes(&rows, false);
+    assert!(one == bytes(&backwards, false));
+    assert!(one == bytes(&rows, true), "nor do rows that are gone");
+}
+
+/// What a killed process leaves: the journal with pages as they were, and the file in the middle of things.
+#[test]
+fn the_journal_shows_no_other_layout() {
+    let (_room, path) = room().unwrap();
+    let database = Database::open(&path, SCHEMA).unwrap();
+    let rows = fill(&database, 500).unwrap();
+    let journal = PathBuf::from(format!("{}-journal", path.display()));
+    let (during, at) = (journal.clone(), path.clone());
+    let new = pairs(200);
+    let added = new.clone();
+    let seen: Result<_, Error> = database.write_blocking("insert", move |tx| {
+        for (id, holder) in added {
+            tx.execute("INSERT INTO tokens VALUES (?1, ?2)", params![id, holder])?;
+        }
+        Ok([fs::read(during).map_err(Error::Open)?, fs::read(at).map_err(Error::Open)?])
+    });
+    let [journal, file] = seen.unwrap();
+    for tree in [Tree::Table, Tree::Index] {
+        assert!(first_places(&file, &new, tree).is_empty(), "nothing is written before the commit");
+        assert!(first_places(&journal, &new, tree).is_empty());
+        // After a sector: records of a number, a page and a checksum.
+        let records = journal.split_at(512).1.as_chunks::<{ PAGE + 8 }>().0;
+        assert!(records.len() > 10);
+        for record in records {
+            let page = record.split_at(4).1.split_at(PAGE).0;
+            let there: Vec<_> = rows
+                .iter()
+                .copied()
+                .filter(|row| !places(page, &[*row], tree).concat().is_empty())
+                .collect();
+            assert_eq!(out_of_order(page, &there, tree).0, 0);
+        }
+    }
+    assert_in_order(&path, &[rows, new].concat());
+}
+
+/// A file of an earlier version, or of another program, is laid out anew when it is opened.
+#[test]
+fn an_old_file_gets_the_one_layout_when_it_is_opened() {
+    let (_room, path) = room().unwrap();
+    drop(Database::open(&path, SCHEMA).unwrap());
+    let rows = pairs(300);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    for (id, holder) in &rows {
+        let sql = "INSERT INTO tokens VALUES (?1, ?2)";
+        connection.execute(sql, params![id, holder]).unwrap();
+    }
+    drop(connection);
+    drop(Database::open(&path, SCHEMA).unwrap());
+    assert_in_order(&path, &rows);
 }
 
 #[test]
 fn each_row_is_in_the_file_once_per_tree() {
     let (_room, path) = room().unwrap();
-    let rows = fill(&Database::open(&path, SCHEMA).unwrap(), 300, true).unwrap();
+    let rows = fill(&Database::open(&path, SCHEMA).unwrap(), 300).unwrap();
     let file = fs::read(&path).unwrap();
     for tree in [Tree::Table, Tree::Index] {
         assert!(places(&file, &rows, tree).iter().all(|places| places.len() == 1));
@@ -184,14 +311,8 @@ fn each_row_is_in_the_file_once_per_tree() {
 fn a_deleted_row_is_gone_from_the_files() {
     let (room, path) = room().unwrap();
     let database = Database::open(&path, SCHEMA).unwrap();
-    let (erased, kept) = (fill(&database, 200, true).unwrap(), fill(&database, 100, true).unwrap());
-    for (id, _) in erased.clone() {
-        let erase = database.write_blocking("erase", move |tx| {
-            tx.execute("DELETE FROM tokens WHERE id = ?1", params![id])
-        });
-        let erase: Result<usize, Error> = erase;
-        assert_eq!(erase.unwrap(), 1);
-    }
+    let (erased, kept) = (fill(&database, 200).unwrap(), fill(&database, 100).unwrap());
+    erase(&database, &erased).unwrap();
     let files = fs::read_dir(room.path()).unwrap();
     let bytes: Vec<u8> = files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
     let words: HashSet<&[u8]> = bytes.windows(16).collect();
@@ -224,7 +345,7 @@ fn the_journal_is_empty_once_a_transaction_has_ended() {
 fn a_process_killed_in_a_transaction_leaves_the_state_before_it() {
     let (room, path) = room().unwrap();
     let database = Database::open(&path, SCHEMA).unwrap();
-    fill(&database, 200, true).unwrap();
+    fill(&database, 200).unwrap();
     let snapshot = room.path().join("snapshot.db");
     let (from, to) = (path, snapshot.clone());
     let wipe: Result<_, Error> = database.write_blocking("wipe", move |tx| {

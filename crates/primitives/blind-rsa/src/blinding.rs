@@ -82,9 +82,30 @@ pub fn blind(
     let both = modulus.mul(&encoded, &factor.0).map_err(BlindError::of)?;
     let inverse_of_both = modulus.inverse(&both).map_err(BlindError::of)?;
     let inverse = modulus.mul(&inverse_of_both, &encoded).map_err(BlindError::of)?;
-    let mask = modulus.pow(&factor.0, EXPONENT).map_err(BlindError::of)?;
-    let blinded = modulus.mul(&encoded, &mask).map_err(BlindError::of)?;
-    Ok((BlindedMessage(blinded.to_vec()), Unblinder(inverse)))
+    Ok((blinded(key, &encoded, factor)?, Unblinder(inverse)))
+}
+
+/// The very message that [`blind`] made of the same arguments, for whoever checks where it came from: without what
+/// takes the blinding off again, and without the inversion that yields it.
+pub fn blind_again(
+    key: &PublicKey,
+    prepared_message: &[u8],
+    salt: &[u8],
+    factor: &BlindingFactor,
+) -> Result<BlindedMessage, BlindError> {
+    let encoded =
+        pss::encode(prepared_message, salt, key.length()).ok_or(BlindError::SaltTooLong)?;
+    blinded(key, &encoded, factor)
+}
+
+fn blinded(
+    key: &PublicKey,
+    encoded: &[u8],
+    factor: &BlindingFactor,
+) -> Result<BlindedMessage, BlindError> {
+    let mask = key.modulus().pow(&factor.0, EXPONENT).map_err(BlindError::of)?;
+    let blinded = key.modulus().mul(encoded, &mask).map_err(BlindError::of)?;
+    Ok(BlindedMessage(blinded.to_vec()))
 }
 
 /// Takes the blinding off the signer's answer, and verifies what comes out (RFC 9474 section 4.4).
@@ -171,6 +192,8 @@ mod tests {
         let key = signer.public_key();
         let factor = BlindingFactor::sample(key, counting()).unwrap();
         let (blinded, unblinder) = blind(key, b"message", &[3; 48], &factor).unwrap();
+        assert_eq!(blind_again(key, b"message", &[3; 48], &factor), Ok(blinded.clone()));
+        assert_ne!(blind_again(key, b"message", &[4; 48], &factor), Ok(blinded.clone()));
         let answer = signer.sign_blinded(blinded.as_bytes()).unwrap();
         let signature = finalize(key, b"message", 48, &answer, &unblinder).unwrap();
         assert_eq!(key.verify(b"message", 48, signature.as_bytes()), Ok(()));

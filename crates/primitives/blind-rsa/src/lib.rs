@@ -19,7 +19,7 @@ mod signer;
 
 pub use blinding::{
     BlindError, BlindedMessage, BlindingFactor, FinalizeError, Signature, Unblinder, blind,
-    finalize, prepare_randomized,
+    blind_again, finalize, prepare_randomized,
 };
 pub use public_key::{KeyError, PublicKey, SPKI_LENGTH, VerifyError};
 pub use signer::{AwsLcSigner, RawSigner, SignError, sign_checked};

@@ -186,8 +186,16 @@ fn element(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
     der
 }
 
-/// Products of consecutive odd primes below 4,096, each below 2^32.
-static PRIME_PRODUCTS: LazyLock<Vec<u32>> = LazyLock::new(|| {
+/// 32-bit digits of the longest modulus.
+const DIGITS: usize = 128;
+
+/// A product of consecutive odd primes below 4,096, itself below 2^32, and the powers of 2^32 modulo it.
+struct PrimeProduct {
+    product: u64,
+    powers: Vec<u64>,
+}
+
+static PRIME_PRODUCTS: LazyLock<Vec<PrimeProduct>> = LazyLock::new(|| {
     let is_prime =
         |n: &u32| (3..).step_by(2).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     let mut products = vec![1u32];
@@ -197,22 +205,27 @@ static PRIME_PRODUCTS: LazyLock<Vec<u32>> = LazyLock::new(|| {
             _ => products.push(prime),
         }
     }
-    products
+    let with_powers = |product| {
+        let product = u64::from(product);
+        let next = |power: &u64| Some((power << 32) % product);
+        let powers = std::iter::successors(Some(1 % product), next).take(DIGITS).collect();
+        PrimeProduct { product, powers }
+    };
+    products.into_iter().map(with_powers).collect()
 });
 
-/// Whether an odd number is divisible by a prime below 4,096.
+/// Whether an odd number of 4,096 bits at most is divisible by a prime below 4,096.
 fn has_small_factor(number: &[u8]) -> bool {
-    // 32-bit digits, most significant first.
-    let mut digits: Vec<u32> = number
+    // 32-bit digits, least significant first.
+    let digits: Vec<u64> = number
         .rchunks(4)
-        .map(|chunk| chunk.iter().fold(0, |digit, byte| (digit << 8) | u32::from(*byte)))
+        .map(|chunk| chunk.iter().fold(0, |digit, byte| (digit << 8) | u64::from(*byte)))
         .collect();
-    digits.reverse();
-    PRIME_PRODUCTS.iter().any(|product| {
-        let modulus = u64::from(*product);
-        let rest =
-            digits.iter().fold(0, |rest, digit| ((rest << 32) | u64::from(*digit)) % modulus);
-        greatest_common_divisor(modulus, rest) != 1
+    PRIME_PRODUCTS.iter().any(|PrimeProduct { product, powers }| {
+        // One division for all digits: each term is below 2^64, and there are few.
+        let sum: u128 = digits.iter().zip(powers).map(|(a, b)| u128::from(a * b)).sum();
+        let rest = (sum % u128::from(*product)) as u64;
+        greatest_common_divisor(*product, rest) != 1
     })
 }
 

@@ -1,12 +1,20 @@
 //! Bytes as text in JSON: base64url without padding (RFC 4648 section 5), the one canonical form.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that are base64url in JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// Bytes that are base64url in JSON. Its `Debug` shows how many: they are sealed requests and blinded messages as a rule.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Base64Url(pub Vec<u8>);
+
+impl fmt::Debug for Base64Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base64Url({} bytes)", self.0.len())
+    }
+}
 
 impl Base64Url {
     /// The text.

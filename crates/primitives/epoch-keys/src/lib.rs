@@ -19,6 +19,6 @@ pub use challenge::challenge;
 pub use collision::{ScheduledKey, truncated_id_collides};
 pub use pin::{CommittedKey, PinError, TreePin};
 pub use proof::{Proof, ProofError, Root, RootError};
-pub use published::PublishedKey;
+pub use published::{ImportError, Imported, PublishedKey};
 pub use purpose::{CLOCK_SKEW, Purpose, PurposeError};
 pub use tree::{CommitmentTree, SuccessorKey, TreeError};

@@ -32,3 +32,40 @@ impl PublishedKey {
         pin.verify(self.epoch, self.public_key.as_ref(), &self.proof)
     }
 }
+
+/// Keys that were taken in from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The keys of the pin's purpose, each verified, in the file's order.
+    pub keys: Vec<PublishedKey>,
+    /// How many of other purposes were passed over.
+    pub others: usize,
+}
+
+/// Why a file of keys isn't taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Not a JSON array of keys.
+    #[error("this is not what an issuer publishes")]
+    Form(#[source] serde_json::Error),
+    /// The tree doesn't commit to a key, or it isn't sound. The whole file is refused.
+    #[error("the key of epoch {0} is refused")]
+    Key(Epoch, #[source] PinError),
+}
+
+impl Imported {
+    /// Reads what an issuer publishes for verifiers: a JSON array of keys with their proofs.
+    ///
+    /// # Errors
+    /// [`ImportError`] for the first key of the pin's purpose that doesn't hold.
+    pub fn from_json(file: &[u8], pin: &TreePin) -> Result<Self, ImportError> {
+        let mut keys: Vec<PublishedKey> =
+            serde_json::from_slice(file).map_err(ImportError::Form)?;
+        let all = keys.len();
+        keys.retain(|key| key.purpose == pin.purpose);
+        for key in &keys {
+            key.verify(pin).map_err(|error| ImportError::Key(key.epoch, error))?;
+        }
+        Ok(Self { others: all - keys.len(), keys })
+    }
+}

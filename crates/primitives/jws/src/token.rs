@@ -222,10 +222,10 @@ pub fn verify_with_end<C: Claims>(
         return Err(Error::Signature);
     }
     let mut body = decode(body)?;
-    let registered = serde_json::from_slice::<Registered>(&body);
-    let claims = serde_json::from_slice::<C>(&body);
+    let registered = json::<Registered>(&body);
+    let claims = json::<C>(&body);
     body.zeroize();
-    let registered = registered.map_err(|_| Error::Claims)?;
+    let registered = registered.ok_or(Error::Claims)?;
     if registered.iss != expect.issuer {
         return Err(Error::Issuer);
     }
@@ -236,11 +236,16 @@ pub fn verify_with_end<C: Claims>(
     if end.is_some_and(|end| end.plus(CLOCK_SKEW) <= now) {
         return Err(Error::Expired);
     }
-    Ok((claims.map_err(|_| Error::Claims)?, end.map(UnixTime::hour)))
+    Ok((claims.ok_or(Error::Claims)?, end.map(UnixTime::hour)))
 }
 
 fn parse<T: DeserializeOwned>(part: &str) -> Result<T, Error> {
-    serde_json::from_slice(&decode(part)?).map_err(|_| Error::Malformed)
+    json(&decode(part)?).ok_or(Error::Malformed)
+}
+
+/// JSON is UTF-8 (RFC 8259 section 8.1), also where nobody looks: what serde passes over it doesn't decode.
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 /// Base64url without padding; the engine refuses anything but the one canonical form.
@@ -360,6 +365,21 @@ mod tests {
         ] {
             assert_eq!(with(header.clone()), Some(error), "{header}");
         }
+    }
+
+    #[test]
+    fn claims_are_utf_8_in_members_that_nobody_reads_too() {
+        let good = ticket(&key(1));
+        let header = good.as_str().split('.').next().unwrap();
+        let with = |body: &[u8]| {
+            let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(body));
+            let signature = URL_SAFE_NO_PAD.encode(key(1).sign(signed.as_bytes()));
+            let token = format!("{signed}.{signature}");
+            check::<Ticket>(&token, EXPECT, UnixTime::from_seconds(0)).err()
+        };
+        assert_eq!(with(br#"{"iss":"us","aud":"gate","seat":4,"more":{"x":1}}"#), None);
+        let spoilt = b"{\"iss\":\"us\",\"aud\":\"gate\",\"seat\":4,\"more\":{\"\xd4\":1}}";
+        assert_eq!(with(spoilt), Some(Error::Claims));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 /// Why bytes aren't the CBOR that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CborError {
+pub enum CborError {
     /// The input ends inside an item.
     #[error("the input ends too early")]
     Truncated,
@@ -39,7 +39,7 @@ pub(crate) enum CborError {
 
 /// Whether a map or array may be of indefinite length.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Open {
+pub enum Open {
     /// It may.
     Allowed,
     /// It may not.
@@ -47,11 +47,11 @@ pub(crate) enum Open {
 }
 
 /// What is left of a map (in pairs) or an array (in items); `None` while it is open.
-pub(crate) struct Items(Option<u64>);
+pub struct Items(Option<u64>);
 
 impl Items {
     /// The number left, unless the container is open.
-    pub(crate) fn left(&self) -> Option<u64> {
+    pub fn left(&self) -> Option<u64> {
         self.0
     }
 }
@@ -79,45 +79,45 @@ fn type_name(major: u8) -> &'static str {
 }
 
 /// Takes items off the front of a slice.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// Reads `input`.
-    pub(crate) fn new(input: &'a [u8]) -> Self {
+    pub fn new(input: &'a [u8]) -> Self {
         Self { rest: input }
     }
 
     /// An unsigned number.
-    pub(crate) fn unsigned(&mut self) -> Result<u64, CborError> {
+    pub fn unsigned(&mut self) -> Result<u64, CborError> {
         self.head(UNSIGNED)?.ok_or(CborError::Reserved)
     }
 
     /// A byte string in one piece.
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], CborError> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
         let length = self.head(BYTES)?.ok_or(CborError::Indefinite)?;
         self.take(length)
     }
 
     /// A text string in one piece.
-    pub(crate) fn text(&mut self) -> Result<&'a str, CborError> {
+    pub fn text(&mut self) -> Result<&'a str, CborError> {
         let length = self.head(TEXT)?.ok_or(CborError::Indefinite)?;
         std::str::from_utf8(self.take(length)?).map_err(|_| CborError::NotUtf8)
     }
 
     /// The head of an array; its items follow, see [`Reader::more`].
-    pub(crate) fn array(&mut self, open: Open) -> Result<Items, CborError> {
+    pub fn array(&mut self, open: Open) -> Result<Items, CborError> {
         self.container(ARRAY, open)
     }
 
     /// The head of a map; its pairs follow, see [`Reader::more`].
-    pub(crate) fn map(&mut self, open: Open) -> Result<Items, CborError> {
+    pub fn map(&mut self, open: Open) -> Result<Items, CborError> {
         self.container(MAP, open)
     }
 
     /// Whether another item (or pair) of the container follows; takes the break off an open one.
-    pub(crate) fn more(&mut self, items: &mut Items) -> Result<bool, CborError> {
+    pub fn more(&mut self, items: &mut Items) -> Result<bool, CborError> {
         if let Some(left) = &mut items.0 {
             let more = *left > 0;
             *left = left.saturating_sub(1);
@@ -132,17 +132,23 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a null if one is next.
-    pub(crate) fn null(&mut self) -> bool {
+    pub fn null(&mut self) -> bool {
         self.skip_byte(NULL)
     }
 
     /// Takes the tag `number` (below 24) if it is next.
-    pub(crate) fn tag(&mut self, number: u8) -> bool {
+    pub fn tag(&mut self, number: u8) -> bool {
         self.skip_byte(TAG << 5 | number)
     }
 
+    /// What hasn't been read yet.
+    #[must_use]
+    pub const fn remaining(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Nothing may be left.
-    pub(crate) fn finish(self) -> Result<(), CborError> {
+    pub fn finish(self) -> Result<(), CborError> {
         if self.rest.is_empty() { Ok(()) } else { Err(CborError::Trailing(self.rest.len())) }
     }
 
@@ -195,46 +201,46 @@ impl<'a> Reader<'a> {
 
 /// Writes items in the form that [`Reader`] takes.
 #[derive(Default)]
-pub(crate) struct Writer(Vec<u8>);
+pub struct Writer(Vec<u8>);
 
 impl Writer {
     /// An unsigned number.
     #[cfg(feature = "development")]
-    pub(crate) fn unsigned(&mut self, value: u64) {
+    pub fn unsigned(&mut self, value: u64) {
         self.head(UNSIGNED, value);
     }
 
     /// A byte string.
-    pub(crate) fn bytes(&mut self, value: &[u8]) {
+    pub fn bytes(&mut self, value: &[u8]) {
         self.head(BYTES, value.len() as u64);
         self.0.extend_from_slice(value);
     }
 
     /// A text string.
-    pub(crate) fn text(&mut self, value: &str) {
+    pub fn text(&mut self, value: &str) {
         self.head(TEXT, value.len() as u64);
         self.0.extend_from_slice(value.as_bytes());
     }
 
     /// The head of an array of `count` items.
-    pub(crate) fn array(&mut self, count: usize) {
+    pub fn array(&mut self, count: usize) {
         self.head(ARRAY, count as u64);
     }
 
     /// The head of a map of `count` pairs.
     #[cfg(feature = "development")]
-    pub(crate) fn map(&mut self, count: usize) {
+    pub fn map(&mut self, count: usize) {
         self.head(MAP, count as u64);
     }
 
     /// A null.
     #[cfg(feature = "development")]
-    pub(crate) fn null(&mut self) {
+    pub fn null(&mut self) {
         self.0.push(NULL);
     }
 
     /// What was written.
-    pub(crate) fn finish(self) -> Vec<u8> {
+    pub fn finish(self) -> Vec<u8> {
         self.0
     }
 

@@ -47,41 +47,45 @@ impl From<DerError> for CertificateError {
 }
 
 /// What the checks need of a certificate. Its signature isn't among them: see `chain`.
-pub(crate) struct Certificate<'a> {
+pub struct Certificate<'a> {
     /// `Name`, contents.
-    pub(crate) issuer: &'a [u8],
+    pub issuer: &'a [u8],
     /// `Name`, contents.
-    pub(crate) subject: &'a [u8],
+    pub subject: &'a [u8],
     /// First valid second since 1970.
-    pub(crate) not_before: i64,
+    pub not_before: i64,
     /// Last valid second since 1970.
-    pub(crate) not_after: i64,
+    pub not_after: i64,
     /// 0x04, x, y: 97 bytes.
-    pub(crate) public_key: &'a [u8],
+    pub public_key: &'a [u8],
     /// basicConstraints say CA:TRUE.
-    pub(crate) is_ca: bool,
+    pub is_ca: bool,
     /// How many CA certificates may follow this one.
-    pub(crate) path_length: Option<u8>,
+    pub path_length: Option<u8>,
     /// What the key is for, if it says so.
-    pub(crate) key_usage: Option<KeyUsage>,
+    pub key_usage: Option<KeyUsage>,
 }
 
 /// The two bits of keyUsage that matter.
 #[derive(Clone, Copy)]
-pub(crate) struct KeyUsage {
-    pub(crate) digital_signature: bool,
-    pub(crate) certificate_sign: bool,
+pub struct KeyUsage {
+    /// It may sign data.
+    pub digital_signature: bool,
+    /// It may sign certificates.
+    pub certificate_sign: bool,
 }
 
 impl<'a> Certificate<'a> {
     /// Reads a certificate, all of it.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, CertificateError> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, CertificateError> {
         let mut outer = Der::new(bytes);
         let mut certificate = outer.nested(der::SEQUENCE)?;
         outer.finish()?;
         let mut body = certificate.nested(der::SEQUENCE)?;
         let algorithm = certificate.element(der::SEQUENCE)?;
-        certificate.element(der::BIT_STRING)?;
+        if !matches!(certificate.element(der::BIT_STRING)?, [0, _, ..]) {
+            return Err(CertificateError::Malformed);
+        }
         certificate.finish()?;
 
         let mut version = body.nested(der::context(0))?;
@@ -89,16 +93,16 @@ impl<'a> Certificate<'a> {
             return Err(CertificateError::Malformed);
         }
         version.finish()?;
-        body.element(der::INTEGER)?;
+        body.integer()?;
         if algorithm != ECDSA_WITH_SHA384 || body.element(der::SEQUENCE)? != algorithm {
             return Err(CertificateError::Algorithm);
         }
-        let issuer = body.element(der::SEQUENCE)?;
+        let issuer = name(&mut body)?;
         let mut validity = body.nested(der::SEQUENCE)?;
         let not_before = moment(&mut validity)?;
         let not_after = moment(&mut validity)?;
         validity.finish()?;
-        let subject = body.element(der::SEQUENCE)?;
+        let subject = name(&mut body)?;
         let public_key = p384_point(body.nested(der::SEQUENCE)?)?;
         let extensions = Extensions::parse(&mut body)?;
         body.finish()?;
@@ -115,9 +119,29 @@ impl<'a> Certificate<'a> {
     }
 
     /// Whether the certificate is valid in this second; both ends count.
-    pub(crate) fn is_valid_at(&self, seconds: u64) -> bool {
+    pub fn is_valid_at(&self, seconds: u64) -> bool {
         i64::try_from(seconds).is_ok_and(|now| (self.not_before..=self.not_after).contains(&now))
     }
+}
+
+/// A `Name`: sets of attributes, each an OID and a value. Names are compared as they are written, so the contents
+/// are all that is kept.
+fn name<'a>(body: &mut Der<'a>) -> Result<&'a [u8], CertificateError> {
+    let contents = body.element(der::SEQUENCE)?;
+    let mut sets = Der::new(contents);
+    while !sets.at_end() {
+        let mut set = sets.nested(der::SET)?;
+        loop {
+            let mut attribute = set.nested(der::SEQUENCE)?;
+            attribute.oid()?;
+            attribute.any()?;
+            attribute.finish()?;
+            if set.at_end() {
+                break;
+            }
+        }
+    }
+    Ok(contents)
 }
 
 /// A `Time`: UTCTime (years 1950 to 2049) or GeneralizedTime, in seconds since 1970.
@@ -190,7 +214,7 @@ impl Extensions {
         tagged.finish()?;
         while !list.at_end() {
             let mut extension = list.nested(der::SEQUENCE)?;
-            let id = extension.element(der::OID)?;
+            let id = extension.oid()?;
             let critical = extension.default_false()?;
             let value = extension.element(der::OCTET_STRING)?;
             extension.finish()?;
@@ -227,16 +251,22 @@ impl Extensions {
     }
 }
 
-/// A BIT STRING; bit 0 (digitalSignature) is the first byte's highest, bit 5 is keyCertSign.
+/// A BIT STRING; bit 0 (digitalSignature) is the first byte's highest, bit 5 is keyCertSign. It ends with its last bit that
+/// is set (X.690, section 11.2.2).
 fn key_usage(value: &[u8]) -> Result<KeyUsage, CertificateError> {
     let mut outer = Der::new(value);
     let bits = outer.element(der::BIT_STRING)?;
     outer.finish()?;
     match bits {
-        [0..=7, first, rest @ ..] if rest.len() <= 1 => Ok(KeyUsage {
-            digital_signature: first & 0x80 != 0,
-            certificate_sign: first & 0x04 != 0,
-        }),
+        [unused @ 0..=7, first, rest @ ..]
+            if rest.len() <= 1
+                && rest.last().unwrap_or(first).trailing_zeros() == u32::from(*unused) =>
+        {
+            Ok(KeyUsage {
+                digital_signature: first & 0x80 != 0,
+                certificate_sign: first & 0x04 != 0,
+            })
+        }
         _ => Err(CertificateError::Malformed),
     }
 }
@@ -293,6 +323,49 @@ mod tests {
         assert!(root.key_usage.is_some_and(|usage| usage.certificate_sign));
         assert!(!is_untrusted_development(AWS));
         assert!(Certificate::parse(&[AWS, &[0]].concat()).is_err());
+    }
+
+    /// What a certificate holds beyond what is used must be DER, too: another reader might understand it differently.
+    #[test]
+    fn parts_that_are_not_used_are_strict_as_well() {
+        let spoil = |find: &[u8], put: &[u8]| {
+            let at = AWS.windows(find.len()).position(|part| part == find).unwrap();
+            let mut bytes = AWS.to_vec();
+            bytes[at..at + put.len()].copy_from_slice(put);
+            assert_ne!(bytes, AWS);
+            Certificate::parse(&bytes).err()
+        };
+        let malformed = Some(CertificateError::Malformed);
+        // countryName's OID: longer than its attribute; with a number that doesn't end; with a leading zero.
+        assert_eq!(spoil(&[6, 3, 0x55, 4, 6], &[6, 9]), malformed);
+        assert_eq!(spoil(&[6, 3, 0x55, 4, 6], &[6, 3, 0x55, 4, 0x86]), malformed);
+        assert_eq!(spoil(&[6, 3, 0x55, 4, 6], &[6, 3, 0x55, 0x80, 6]), malformed);
+        // A set that is none, an attribute that is none.
+        assert_eq!(spoil(&[0x31, 0x0b, 0x30, 9], &[0x30]), malformed);
+        assert_eq!(spoil(&[0x31, 0x0b, 0x30, 9], &[0x31, 0x0b, 0x31]), malformed);
+        // A value whose tag goes on in a second byte.
+        assert_eq!(spoil(&[0x13, 2, b'U', b'S'], &[0x1f]), malformed);
+        // The serial number with a byte too many, and without any sign that it needs it.
+        let [first, second] = [AWS[15], AWS[16]];
+        assert_eq!((AWS[13], first), (0x02, 0x00));
+        assert_eq!(spoil(&[first, second], &[0, second & 0x7f]), malformed);
+        // A signature with unused bits.
+        assert_eq!(spoil(&[0x03, 0x69, 0, 0x30], &[0x03, 0x69, 1]), malformed);
+    }
+
+    #[test]
+    fn a_key_usage_ends_with_its_last_bit() {
+        let read = |bits: &[u8]| {
+            let value = [&[der::BIT_STRING, bits.len() as u8], bits].concat();
+            let usage = key_usage(&value).ok()?;
+            Some((usage.digital_signature, usage.certificate_sign))
+        };
+        assert_eq!(read(&[7, 0x80]), Some((true, false)));
+        assert_eq!(read(&[1, 0x86]), Some((true, true)));
+        assert_eq!(read(&[7, 0x00, 0x80]), Some((false, false)));
+        for wrong in [&[0, 0x80][..], &[7, 0x81], &[7, 0], &[8, 0], &[0], &[0, 1, 1, 1]] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

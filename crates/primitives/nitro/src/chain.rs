@@ -18,7 +18,7 @@ const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
 
 /// Which certificate is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Position {
+pub enum Position {
     /// The document's `certificate`.
     Leaf,
     /// The entry of `cabundle` with this index.
@@ -36,7 +36,7 @@ impl std::fmt::Display for Position {
 
 /// Why a chain doesn't reach from the pinned root to the signing key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ChainError {
+pub enum ChainError {
     /// `cabundle[0]` isn't the pinned root.
     #[error("cabundle[0] isn't the pinned root")]
     AnotherRoot,
@@ -74,11 +74,7 @@ pub(crate) enum ChainError {
 }
 
 /// The first of `cabundle` must be the pinned root, which must be a valid CA at `at`.
-pub(crate) fn check_root(
-    cabundle: &[Vec<u8>],
-    root: &[u8],
-    at: UnixTime,
-) -> Result<(), ChainError> {
+pub fn check_root(cabundle: &[Vec<u8>], root: &[u8], at: UnixTime) -> Result<(), ChainError> {
     let position = Position::Bundle(0);
     if cabundle.first().map(Vec::as_slice) != Some(root) {
         return Err(ChainError::AnotherRoot);
@@ -89,7 +85,7 @@ pub(crate) fn check_root(
 }
 
 /// The whole chain; returns the leaf, which may then vouch for a signature. `check_root` comes first.
-pub(crate) fn check_chain<'a>(
+pub fn check_chain<'a>(
     cabundle: &[Vec<u8>],
     leaf: &'a [u8],
     root: &[u8],

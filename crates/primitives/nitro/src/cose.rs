@@ -23,23 +23,29 @@ const ORDER: [u8; 48] = [
 
 /// What is wrong with an envelope, beyond its CBOR.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CoseError {
+pub enum CoseError {
+    /// Another protected header; its beginning in hexadecimal.
     #[error("the protected header is {0}, not a1013822, which is {{1: -35}}, ES384")]
     Algorithm(String),
+    /// Something in the unprotected header.
     #[error("the unprotected header isn't empty")]
     Unprotected,
+    /// A payload of this length.
     #[error("a payload of {0} bytes; there must be 1 to {MAX_PAYLOAD}")]
     PayloadLength(usize),
+    /// A signature of this length.
     #[error("a signature of {0} bytes; ES384 has {SIGNATURE}")]
     SignatureLength(usize),
+    /// r or s is zero, or not below the order.
     #[error("r or s isn't between 1 and the order of P-384")]
     SignatureRange,
+    /// Not this key's signature.
     #[error("the signature doesn't hold under the certificate's key")]
     Signature,
 }
 
 /// An envelope that was taken apart, unchecked.
-pub(crate) struct Sign1<'a> {
+pub struct Sign1<'a> {
     protected: &'a [u8],
     unprotected: u64,
     payload: &'a [u8],
@@ -48,7 +54,7 @@ pub(crate) struct Sign1<'a> {
 
 impl<'a> Sign1<'a> {
     /// Takes a document apart: tag 18 or none, then an array of exactly four.
-    pub(crate) fn decode(document: &'a [u8]) -> Result<Self, EnvelopeError> {
+    pub fn decode(document: &'a [u8]) -> Result<Self, EnvelopeError> {
         if document.len() > MAX_DOCUMENT {
             return Err(EnvelopeError::TooLarge(document.len()));
         }
@@ -71,7 +77,7 @@ impl<'a> Sign1<'a> {
     }
 
     /// The payload, once the rest of the envelope has the right form.
-    pub(crate) fn check_form(&self) -> Result<&'a [u8], CoseError> {
+    pub fn check_form(&self) -> Result<&'a [u8], CoseError> {
         if self.unprotected > 0 {
             return Err(CoseError::Unprotected);
         }
@@ -89,7 +95,7 @@ impl<'a> Sign1<'a> {
     }
 
     /// The protected header must name ES384 and nothing else.
-    pub(crate) fn check_algorithm(&self) -> Result<(), CoseError> {
+    pub fn check_algorithm(&self) -> Result<(), CoseError> {
         if self.protected == PROTECTED {
             Ok(())
         } else {
@@ -99,7 +105,7 @@ impl<'a> Sign1<'a> {
     }
 
     /// The signature must hold under `public_key`, an uncompressed point of P-384.
-    pub(crate) fn check_signature(&self, public_key: &[u8]) -> Result<(), CoseError> {
+    pub fn check_signature(&self, public_key: &[u8]) -> Result<(), CoseError> {
         UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_key)
             .verify(&signed_bytes(self.payload), self.signature)
             .map_err(|_| CoseError::Signature)
@@ -108,17 +114,20 @@ impl<'a> Sign1<'a> {
 
 /// Why a document can't be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EnvelopeError {
+pub enum EnvelopeError {
+    /// More bytes than any document has.
     #[error("{0} bytes; a document has at most {MAX_DOCUMENT}")]
     TooLarge(usize),
+    /// Not an array of four.
     #[error("COSE_Sign1 is an array of four")]
     NotFour,
+    /// Not strict CBOR.
     #[error(transparent)]
     Cbor(#[from] CborError),
 }
 
 /// What is signed: `Sig_structure` of RFC 9052, section 4.4, without external data.
-pub(crate) fn signed_bytes(payload: &[u8]) -> Vec<u8> {
+pub fn signed_bytes(payload: &[u8]) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.array(4);
     writer.text("Signature1");
@@ -130,7 +139,7 @@ pub(crate) fn signed_bytes(payload: &[u8]) -> Vec<u8> {
 
 /// The envelope of a payload and its signature, untagged as AWS sends it.
 #[cfg(feature = "development")]
-pub(crate) fn encode(payload: &[u8], signature: &[u8]) -> Vec<u8> {
+pub fn encode(payload: &[u8], signature: &[u8]) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.array(4);
     writer.bytes(&PROTECTED);

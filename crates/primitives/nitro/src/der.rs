@@ -13,6 +13,7 @@ pub(crate) const OID: u8 = 0x06;
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
 
 /// The context-specific, constructed tag with this number.
 pub(crate) const fn context(number: u8) -> u8 {
@@ -46,7 +47,8 @@ impl<'a> Der<'a> {
         if self.rest.first() == Some(&tag) { self.element(tag).map(Some) } else { Ok(None) }
     }
 
-    /// Tag and contents of the next element. Lengths must be definite and in their shortest form, below 64 KiB.
+    /// Tag and contents of the next element. Lengths must be definite and in their shortest form, below 64 KiB. Tags
+    /// have one byte: none that goes on in a second (number 31 and above) belongs into a certificate.
     pub(crate) fn any(&mut self) -> Result<(u8, &'a [u8]), DerError> {
         let (length, tag, rest) = match self.rest {
             [tag, length @ 0..=0x7f, rest @ ..] => (usize::from(*length), *tag, rest),
@@ -56,9 +58,33 @@ impl<'a> Der<'a> {
             }
             _ => return Err(DerError),
         };
+        if tag & 0x1f == 0x1f {
+            return Err(DerError);
+        }
         let (contents, rest) = rest.split_at_checked(length).ok_or(DerError)?;
         self.rest = rest;
         Ok((tag, contents))
+    }
+
+    /// An INTEGER's contents: at least a byte, and none that could be left out (X.690, section 8.3).
+    pub(crate) fn integer(&mut self) -> Result<&'a [u8], DerError> {
+        match self.element(INTEGER)? {
+            [] | [0x00, 0x00..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => Err(DerError),
+            integer => Ok(integer),
+        }
+    }
+
+    /// An OBJECT IDENTIFIER's contents: whole numbers in base 128, none with a leading zero (X.690, section 8.19).
+    pub(crate) fn oid(&mut self) -> Result<&'a [u8], DerError> {
+        let oid = self.element(OID)?;
+        let mut starts = true;
+        for byte in oid {
+            if starts && *byte == 0x80 {
+                return Err(DerError);
+            }
+            starts = *byte < 0x80;
+        }
+        if oid.is_empty() || !starts { Err(DerError) } else { Ok(oid) }
     }
 
     /// A BOOLEAN DEFAULT FALSE: absent, or TRUE in its one encoding.

@@ -126,11 +126,31 @@ impl DocumentSigner {
         }
         .encode();
         Payload::decode(&payload)?;
+        self.sign_unchecked(&payload)
+    }
+}
+
+impl DocumentSigner {
+    /// Signs any bytes as a payload, which the real authority never would: for whoever tests a reader behind
+    /// the signature. Good documents come from [`sign`](Self::sign).
+    pub fn sign_unchecked(&self, payload: &[u8]) -> Result<Vec<u8>, DevelopmentError> {
         let signature = self
             .key
-            .sign(&SystemRandom::new(), &cose::signed_bytes(&payload))
+            .sign(&SystemRandom::new(), &cose::signed_bytes(payload))
             .map_err(|_| DevelopmentError::Library)?;
-        Ok(cose::encode(&payload, signature.as_ref()))
+        Ok(cose::encode(payload, signature.as_ref()))
+    }
+
+    /// The signing key's certificate (DER), which a payload must hold.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Its issuers (DER), the root first, which a payload must hold, too.
+    #[must_use]
+    pub fn cabundle(&self) -> &[Vec<u8>] {
+        &self.cabundle
     }
 }
 

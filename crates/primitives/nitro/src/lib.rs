@@ -8,13 +8,15 @@
 //! - `DevelopmentAuthority` (feature `development`) makes the same documents without the hardware, under a root that
 //!   says so; ask [`is_untrusted_development`].
 //!
+//! The layers of a document can be read one by one, too: [`cbor`], [`cose`], [`certificate`], [`chain`].
+//!
 //! Source: "Nitro Enclaves Attestation Process" of aws/aws-nitro-enclaves-nsm-api. There is one reading of a
 //! document: what isn't in the shortest CBOR form, appears twice, is unknown or left over is refused.
 
-mod cbor;
-mod certificate;
-mod chain;
-mod cose;
+pub mod cbor;
+pub mod certificate;
+pub mod chain;
+pub mod cose;
 mod der;
 #[cfg(feature = "development")]
 mod development;

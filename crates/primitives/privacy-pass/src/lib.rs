@@ -26,7 +26,7 @@ pub use directory::{DirectoryKey, IssuerDirectory};
 pub use hash::{ChallengeDigest, HashError, KeyId, SpendHash};
 pub use header::{ChallengeHeader, HeaderError, TokenHeader};
 pub use issuance::{TokenRequest, TokenResponse};
-pub use pending::{PendingError, PendingToken, TokenSeed};
+pub use pending::{PendingError, PendingToken, TokenSeed, TokenTrace};
 pub use token::{Nonce, Token, TokenError, TokenInput, verify_token};
 
 /// The token type of Blind RSA with 2048 bits (RFC 9578 section 8.2.1).

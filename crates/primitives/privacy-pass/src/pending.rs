@@ -1,7 +1,8 @@
 //! A token that is asked for and not there yet: the client's side of issuance (RFC 9578 section 6).
 
 use blind_rsa::{
-    BlindError, BlindingFactor, FinalizeError, PublicKey, SALT_LENGTH, Unblinder, blind, finalize,
+    BlindError, BlindingFactor, FinalizeError, PublicKey, SALT_LENGTH, Unblinder, blind,
+    blind_again, finalize,
 };
 use coarse::Secret;
 use zeroize::Zeroizing;
@@ -55,20 +56,15 @@ impl TokenSeed {
     }
 }
 
-/// A token between request and response.
-pub struct PendingToken {
-    key: PublicKey,
+/// What comes from a seed: nonce, salt and blinding factor, for one key and challenge.
+struct Choices {
     input: TokenInput,
     salt: Zeroizing<[u8; SALT_LENGTH]>,
-    unblinder: Unblinder,
-    request: TokenRequest,
+    factor: BlindingFactor,
 }
 
-impl PendingToken {
-    /// The token that comes from this seed, for this 2048-bit key and challenge. The same arguments
-    /// give the same request: a client that lost an answer asks again, and whoever is shown the seed
-    /// checks with this that a blinded message came from it.
-    pub fn new(
+impl Choices {
+    fn of(
         public_key: &PublicKey,
         challenge_digest: &ChallengeDigest,
         seed: &TokenSeed,
@@ -82,6 +78,73 @@ impl PendingToken {
         let mut stream = output(BLIND_CONTEXT);
         let factor = BlindingFactor::sample(public_key, |bytes| stream.fill(bytes))?;
         let input = TokenInput::new(Nonce::from_bytes(nonce), *challenge_digest, key_id);
+        Ok(Self { input, salt, factor })
+    }
+}
+
+/// What a seed leads to, for whoever is shown the seed and checks that request and token came from it.
+pub struct TokenTrace {
+    key: PublicKey,
+    input: TokenInput,
+    salt: Zeroizing<[u8; SALT_LENGTH]>,
+    request: TokenRequest,
+}
+
+impl TokenTrace {
+    /// The request and the token that come from this seed, for this 2048-bit key and challenge: the same as
+    /// [`PendingToken::new`]'s, for less work.
+    pub fn new(
+        public_key: &PublicKey,
+        challenge_digest: &ChallengeDigest,
+        seed: &TokenSeed,
+    ) -> Result<Self, PendingError> {
+        let Choices { input, salt, factor } = Choices::of(public_key, challenge_digest, seed)?;
+        let message = blind_again(public_key, &input.encode(), &*salt, &factor)?;
+        let message = message.as_bytes().try_into().map_err(|_| PendingError::KeySize)?;
+        let request = TokenRequest::new(input.key_id().truncated(), message);
+        Ok(Self { key: public_key.clone(), input, salt, request })
+    }
+
+    /// What was sent to the issuer.
+    #[must_use]
+    pub const fn request(&self) -> &TokenRequest {
+        &self.request
+    }
+
+    /// The token's nonce.
+    #[must_use]
+    pub const fn nonce(&self) -> &Nonce {
+        self.input.nonce()
+    }
+
+    /// Whether `token` is the one that this request leads to: same nonce, challenge and key, and a signature that opens to the
+    /// encoding with this salt. The nonce alone doesn't say so: ten requests could carry one nonce and ten salts, and give
+    /// ten tokens that all look like this one's.
+    #[must_use]
+    pub fn leads_to(&self, token: &Token) -> bool {
+        let input = self.input.encode();
+        *token.nonce() == *self.input.nonce()
+            && *token.challenge_digest() == *self.input.challenge_digest()
+            && *token.key_id() == *self.input.key_id()
+            && self.key.verify_with_salt(&input, &*self.salt, token.authenticator()).is_ok()
+    }
+}
+
+/// A token between request and response.
+pub struct PendingToken {
+    trace: TokenTrace,
+    unblinder: Unblinder,
+}
+
+impl PendingToken {
+    /// The token that comes from this seed, for this 2048-bit key and challenge. The same arguments
+    /// give the same request: a client that lost an answer asks again.
+    pub fn new(
+        public_key: &PublicKey,
+        challenge_digest: &ChallengeDigest,
+        seed: &TokenSeed,
+    ) -> Result<Self, PendingError> {
+        let Choices { input, salt, factor } = Choices::of(public_key, challenge_digest, seed)?;
         Self::blinded(public_key, input, &salt, &factor)
     }
 
@@ -101,21 +164,27 @@ impl PendingToken {
     /// What to send to the issuer.
     #[must_use]
     pub const fn request(&self) -> &TokenRequest {
-        &self.request
+        self.trace.request()
     }
 
     /// The nonce that the token will have.
     #[must_use]
     pub const fn nonce(&self) -> &Nonce {
-        self.input.nonce()
+        self.trace.nonce()
+    }
+
+    /// As [`TokenTrace::leads_to`].
+    #[must_use]
+    pub fn leads_to(&self, token: &Token) -> bool {
+        self.trace.leads_to(token)
     }
 
     /// Makes the token out of the issuer's answer, and verifies it. The pending token stays: after a
     /// bad answer the same request may be sent again.
     pub fn finalize(&self, response: &TokenResponse) -> Result<Token, PendingError> {
         let signature = finalize(
-            &self.key,
-            &self.input.encode(),
+            &self.trace.key,
+            &self.trace.input.encode(),
             SALT_LENGTH,
             response.blind_signature(),
             &self.unblinder,
@@ -125,19 +194,7 @@ impl PendingToken {
             FinalizeError::Library => PendingError::Library,
         })?;
         let authenticator = signature.as_bytes().try_into().map_err(|_| PendingError::KeySize)?;
-        Ok(Token::new(self.input, authenticator))
-    }
-
-    /// Whether `token` is the one that this request leads to: same nonce, challenge and key, and a signature that opens to the
-    /// encoding with this salt. The nonce alone doesn't say so: ten requests could carry one nonce and ten salts, and give
-    /// ten tokens that all look like this one's.
-    #[must_use]
-    pub fn leads_to(&self, token: &Token) -> bool {
-        let input = self.input.encode();
-        *token.nonce() == *self.input.nonce()
-            && *token.challenge_digest() == *self.input.challenge_digest()
-            && *token.key_id() == *self.input.key_id()
-            && self.key.verify_with_salt(&input, &*self.salt, token.authenticator()).is_ok()
+        Ok(Token::new(self.trace.input, authenticator))
     }
 
     fn blinded(
@@ -149,7 +206,8 @@ impl PendingToken {
         let (message, unblinder) = blind(key, &input.encode(), salt, factor)?;
         let message = message.as_bytes().try_into().map_err(|_| PendingError::KeySize)?;
         let request = TokenRequest::new(input.key_id().truncated(), message);
-        Ok(Self { key: key.clone(), input, salt: Zeroizing::new(*salt), unblinder, request })
+        let salt = Zeroizing::new(*salt);
+        Ok(Self { trace: TokenTrace { key: key.clone(), input, salt, request }, unblinder })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The token (RFC 9577 section 2.2, RFC 9578 section 6.4) and how it is verified.
 
+use std::fmt;
+
 use blind_rsa::{PublicKey, SALT_LENGTH, VerifyError};
 
 use crate::codec::{DecodeError, Reader};
@@ -7,8 +9,14 @@ use crate::hash::{ChallengeDigest, KeyId, SpendHash, sha256};
 use crate::{AUTHENTICATOR_LENGTH, TOKEN_TYPE};
 
 /// The 32 bytes that make a token unique, chosen by its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce([u8; 32]);
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nonce(..)")
+    }
+}
 
 impl Nonce {
     /// The nonce with these bytes.

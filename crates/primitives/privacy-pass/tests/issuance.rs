@@ -3,7 +3,7 @@
 use blind_rsa::{AwsLcSigner, BlindingFactor, PublicKey, RawSigner};
 use privacy_pass::{
     DecodeError, KeyId, Nonce, PendingError, PendingToken, Token, TokenError, TokenResponse,
-    TokenSeed, verify_token,
+    TokenSeed, TokenTrace, verify_token,
 };
 
 use fixture::{SIGNERS, digest, issue};
@@ -89,6 +89,20 @@ fn a_request_leads_to_one_token() {
     assert_eq!(verify_token(key, &digest("a"), &token), Ok(()));
     assert!(token.nonce() == pending.nonce() && twin.leads_to(&token));
     assert!(!pending.leads_to(&token));
+}
+
+/// Whoever is shown the seed comes to the same request, and knows the token that it leads to.
+#[test]
+fn a_trace_is_the_pending_tokens_own() {
+    let key = SIGNERS[0].public_key();
+    let token = issue([1; 32]);
+    let seed = |byte| TokenSeed::from_bytes([byte; 32]);
+    let pending = PendingToken::new(key, &digest("a"), &seed(1)).unwrap();
+    let trace = TokenTrace::new(key, &digest("a"), &seed(1)).unwrap();
+    assert_eq!(trace.request(), pending.request());
+    assert!(trace.nonce() == pending.nonce() && trace.leads_to(&token));
+    let other = TokenTrace::new(key, &digest("a"), &seed(2)).unwrap();
+    assert!(other.request() != pending.request() && !other.leads_to(&token));
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Binaries {
 
     /// The program that runs demos, and makes processes that outlive it.
     #[must_use]
-    pub(crate) fn lab(&self) -> PathBuf {
+    pub fn lab(&self) -> PathBuf {
         self.0.join("cloakroom-lab")
     }
 

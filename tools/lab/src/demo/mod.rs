@@ -22,7 +22,7 @@ pub use ports::Ports;
 pub use resident::become_resident;
 pub use result::{DemoResult, PersonResult, Step};
 pub(crate) use town::PARTIES;
-pub use town::{Town, Zone};
+pub use town::{REGION, Town, Zone};
 
 pub use left::recordings;
 pub(crate) use left::{Left, next_recording};

@@ -10,6 +10,8 @@ use anyhow::Result;
 pub enum Ports {
     /// Any that are free.
     Free,
+    /// Any that are free; tunnels end at this address of the host rather than on loopback.
+    FreeTunnelsAt(Ipv4Addr),
     /// The defaults.
     Default,
 }
@@ -51,6 +53,10 @@ impl Addresses {
                 tunnel: local(51820),
             });
         }
+        let tunnels = match ports {
+            Ports::FreeTunnelsAt(host) => host,
+            Ports::Free | Ports::Default => Ipv4Addr::LOCALHOST,
+        };
         // All are held at once, so that they differ; then they are let go for the services to take.
         let held = (0..5).map(|_| TcpListener::bind(local(0))).collect::<Result<Vec<_>, _>>()?;
         let found = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -63,7 +69,7 @@ impl Addresses {
             parent: *parent,
             dip: *dip,
             gateway: *gateway,
-            tunnel: UdpSocket::bind(local(0))?.local_addr()?,
+            tunnel: UdpSocket::bind((tunnels, 0))?.local_addr()?,
         })
     }
 

@@ -27,7 +27,7 @@ const ORIGIN: &str = "dip.demo.cloakroom.example";
 /// The pool: 254 addresses of the loopback network.
 pub(crate) const POOL: &str = "127.77.0.0/24";
 /// The pool's region.
-pub(crate) const REGION: &str = "demo";
+pub const REGION: &str = "demo";
 /// Where the DIP service takes tokens.
 const ASSIGN: &str = "/api/v1/assign";
 /// How many weekly and daily keys the demo's trees commit to.
@@ -52,9 +52,12 @@ pub struct Town {
     /// Where others find them: the same, or wires before them.
     doors: Addresses,
     web: WebServer,
+    pool: String,
     running: BTreeMap<&'static str, Process>,
     /// Where processes that are to stay write their notes.
     notes: Option<PathBuf>,
+    /// Who stands between others and the parent, and between the parent and the enclave.
+    detour: Option<(SocketAddr, PathBuf)>,
 }
 
 impl Town {
@@ -73,8 +76,10 @@ impl Town {
             addresses,
             zone,
             web: WebServer::start()?,
+            pool: POOL.to_owned(),
             running: BTreeMap::new(),
             notes: None,
+            detour: None,
         };
         let keygen = |purpose, count| {
             let arguments =
@@ -112,6 +117,13 @@ impl Town {
     /// Lets everything go on without this program.
     pub(crate) fn leave(mut self) {
         std::mem::take(&mut self.running).into_values().for_each(Process::leave);
+    }
+
+    /// Another pool than the usual one, of the loopback network, too. To be said before the town opens.
+    #[must_use]
+    pub fn with_pool(mut self, cidr: &str) -> Self {
+        cidr.clone_into(&mut self.pool);
+        self
     }
 
     /// Starts everything and waits until it is up.
@@ -230,6 +242,12 @@ impl Town {
         &self.binaries
     }
 
+    /// The program that runs as a service here: the released one, or the audit's.
+    #[must_use]
+    pub fn program(&self, service: &str) -> PathBuf {
+        self.binaries.service(service, self.zone.tapped)
+    }
+
     /// Where the web server is that tells everybody their own address.
     #[must_use]
     pub const fn web_address(&self) -> SocketAddr {
@@ -274,13 +292,27 @@ impl Town {
     /// # Errors
     /// When it doesn't come up.
     pub fn restart(&mut self, service: &'static str) -> Result<()> {
+        self.launch(service)?;
+        if service == "nsm" { Ok(()) } else { self.wait_for(service) }
+    }
+
+    /// The same without waiting until it is up: it may be meant not to come up.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn launch(&mut self, service: &'static str) -> Result<()> {
         if service == "nsm" {
             // A socket that a crash left says nothing of who listens now.
             std::fs::remove_file(self.socket())?;
             return self.start_module();
         }
-        self.start(service)?;
-        self.wait_for(service)
+        self.start(service)
+    }
+
+    /// From the next start on, whoever asks the enclave's parent goes by `parent`, and the parent to the enclave
+    /// by the socket `enclave`: somebody may stand there and drop what goes by.
+    pub fn detour(&mut self, parent: SocketAddr, enclave: PathBuf) {
+        self.detour = Some((parent, enclave));
     }
 
     /// Where people's wallets go.
@@ -373,7 +405,7 @@ impl Town {
     fn start_module(&mut self) -> Result<()> {
         let home = self.zone.root.join("nsm");
         let mut command = self.command("nsm", &self.binaries.service("nsm", false));
-        command.arg("--enclave").arg(self.binaries.service("enclave", self.zone.tapped));
+        command.arg("--enclave").arg(self.program("enclave"));
         command.arg("--listen").arg(self.socket()).arg("--state").arg(home.join("state"));
         // The enclave inherits the variable; the module itself has no tap.
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "enclave-recording"));
@@ -385,7 +417,9 @@ impl Town {
         Ok(())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket on which the enclave listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.zone.root.join("enclave.sock")
     }
 
@@ -467,7 +501,7 @@ impl Town {
         )?;
         self.ask(
             "dip",
-            &["pool", "import", "--cidr", POOL, "--region", REGION, "--gateway", "demo"],
+            &["pool", "import", "--cidr", &self.pool, "--region", REGION, "--gateway", "demo"],
         )?;
         Ok(())
     }
@@ -475,15 +509,16 @@ impl Town {
     /// Starts one service; its directory, and so everything that it has, is as it left it.
     pub(crate) fn start(&mut self, service: &'static str) -> Result<()> {
         let home = self.zone.root.join(service);
-        let parent = format!("http://{}", self.doors.parent);
-        let program = self.binaries.service(service, self.zone.tapped);
-        let mut command = self.command(service, &program);
+        let straight = || (self.doors.parent, self.socket());
+        let (parent, enclave) = self.detour.clone().unwrap_or_else(straight);
+        let parent = format!("http://{parent}");
+        let mut command = self.command(service, &self.program(service));
         command.arg("--state").arg(home.join("state")).arg("serve");
         command.arg("--listen").arg(self.addresses.of(service)?.to_string());
         command.arg("--log").arg(home.join("log"));
         match service {
             "parent" => {
-                command.arg("--enclave").arg(self.socket());
+                command.arg("--enclave").arg(enclave);
                 command.arg("--boot-configuration").arg(self.path("boot.json")?);
             }
             "issuer" => {
@@ -495,7 +530,7 @@ impl Town {
             }
             "gateway" => {
                 command.arg("--provider").arg(self.provider()).args(["--enclave", &parent]);
-                command.args(["--serve", POOL, "--local", "--tunnel-listen"]);
+                command.args(["--serve", &self.pool, "--local", "--tunnel-listen"]);
                 command.arg(self.addresses.tunnel.to_string());
             }
             _ => {}

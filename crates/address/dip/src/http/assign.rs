@@ -92,6 +92,6 @@ pub(super) async fn assign<S: DipStore, E: Enclave>(
             return Err(problems::lease_ended());
         }
     }
-    dip.count("assign", minted.grant.is_some());
+    dip.measures.assigned(minted.grant.is_some());
     Ok(Json(Assigned { lease, sealed: minted.sealed, gateway }))
 }

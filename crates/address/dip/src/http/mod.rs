@@ -7,7 +7,7 @@ mod refresh;
 use std::sync::Arc;
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{HeaderName, HeaderValue, StatusCode};
+use ::http::{HeaderName, StatusCode};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -20,11 +20,11 @@ use encoding::Base64Url;
 use jws::KeySet;
 use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
 use service::{Json, Problem};
-use telemetry::Counters;
 use wire::envelope::REQUEST_OVERHEAD;
 
 use crate::enclave::Enclave;
 use crate::gate::TokenGate;
+use crate::measure::Measures;
 use crate::store::DipStore;
 
 /// All that the handlers work with.
@@ -41,14 +41,15 @@ pub struct Dip<S, E> {
     pub provider: Bytes,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
-    /// What `/metrics` shows.
-    pub counters: Counters,
+    /// What is counted.
+    pub measures: Measures,
 }
 
 type App<S, E> = State<Arc<Dip<S, E>>>;
 
 /// The service's routes.
 pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
+    dip.measures.watch(&dip.enclave);
     Router::new()
         .route(dip_api::REGIONS, get(regions::<S, E>))
         .route(dip_api::ASSIGN, post(assign::assign::<S, E>))
@@ -56,7 +57,6 @@ pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
         .route(dip_api::PROVIDER, get(provider::<S, E>))
         .route(JWKS, get(jwks::<S, E>))
         .route("/health", get(health::<S, E>))
-        .route("/metrics", get(metrics::<S, E>))
         .with_state(dip)
 }
 
@@ -86,22 +86,6 @@ async fn health<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Result<Respon
             .with_retry_after(1));
     }
     Ok(Json(serde_json::json!({ "status": "ok" })).into_response())
-}
-
-async fn metrics<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Response {
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
-    ([(CONTENT_TYPE, kind)], dip.counters.render()).into_response()
-}
-
-impl<S, E> Dip<S, E> {
-    /// Counts what the enclave said to a request.
-    fn count(&self, request: &'static str, granted: bool) {
-        let answer = if granted { "granted" } else { "refused" };
-        let labels = [("request", request), ("answer", answer)];
-        self.counters
-            .counter("dip_requests_total", "Requests that the enclave answered.", &labels)
-            .increment();
-    }
 }
 
 /// A sealed request of the one size that its type has.

@@ -60,6 +60,6 @@ pub(super) async fn refresh<S: DipStore, E: Enclave>(
             return Err(problems::lease_ended());
         }
     }
-    dip.count("refresh", minted.grant.is_some());
+    dip.measures.refreshed(minted.grant.is_some());
     Ok(Json(Refreshed { sealed: minted.sealed, gateway: held.gateway }))
 }

@@ -1,7 +1,9 @@
 //! The SQLite database.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use coarse::{Epoch, Week, system_rng};
 use dip_api::GatewayInfo;
@@ -12,7 +14,7 @@ use peer_key::PeerKey;
 use privacy_pass::SpendHash;
 use rand_core::CryptoRng;
 use rusqlite::types::Type;
-use store::{Database, Error, Migration, Reader, Row, Table, Writer, params};
+use store::{Database, Error, Migration, Reader, Row, Writer, params};
 
 use super::{
     DipStore, GatewayName, Held, ImportError, Imported, QUARANTINE_WEEKS, RegionStatus,
@@ -22,17 +24,15 @@ use super::{
 const MIGRATIONS: &[Migration] =
     &[Migration { number: 1, name: "pool", sql: include_str!("../../migrations/0001_pool.sql") }];
 
-const ADDRESSES: Table =
-    Table { name: "addresses", key: &["address"], indexes: &[&["region", "state"]] };
-const LEASES: Table = Table { name: "leases", key: &["lease"], indexes: &[&["address"]] };
-const SPENT: Table = Table { name: "spent", key: &["token_hash"], indexes: &[] };
-
 /// How many rows one part of [`DipStore::tidy`] changes, so that requests needn't wait for long.
 const TIDY_PART: usize = 64;
 
 /// A [`DipStore`] in one SQLite file.
 #[derive(Clone)]
-pub struct SqliteStore(Database);
+pub struct SqliteStore {
+    database: Database,
+    free: Free,
+}
 
 impl SqliteStore {
     /// Opens the file, or makes it. Blocks while it works.
@@ -40,13 +40,15 @@ impl SqliteStore {
     /// # Errors
     /// As [`Database::open`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Database::open(path, MIGRATIONS).map(Self)
+        Ok(Self { database: Database::open(path, MIGRATIONS)?, free: Free::default() })
     }
 }
 
 impl DipStore for SqliteStore {
     async fn reserve(&self, wish: Wish) -> Result<Reservation, Error> {
-        self.0.write("reserve", move |tx| reserve(tx, &wish, &mut system_rng())).await
+        let free = self.free.clone();
+        let reserve = move |tx: &Writer<'_>| reserve(tx, &wish, &free, &mut system_rng());
+        self.database.write("reserve", reserve).await
     }
 
     async fn commit(&self, token: SpendHash, lease: LeaseId, ends: Week) -> Result<bool, Error> {
@@ -57,12 +59,9 @@ impl DipStore for SqliteStore {
                    AND EXISTS (SELECT 1 FROM spent WHERE token_hash = ?1 AND lease = ?2)",
                 params![token.as_bytes(), lease.bytes(), ends.number()],
             )?;
-            if changed == 1 {
-                tx.scatter(&LEASES, &[lease.bytes()], &mut system_rng())?;
-            }
             Ok(changed == 1)
         };
-        self.0.write("commit", commit).await
+        self.database.write("commit", commit).await
     }
 
     async fn standing(&self, lease: LeaseId, now: Week) -> Result<Standing, Error> {
@@ -78,7 +77,7 @@ impl DipStore for SqliteStore {
                 Some(_) => held(tx, lease)?.map_or(Standing::Unknown, Standing::Leased),
             })
         };
-        self.0.read("standing", look).await
+        self.database.read("standing", look).await
     }
 
     async fn extend(&self, lease: LeaseId, ends: Week) -> Result<bool, Error> {
@@ -88,12 +87,9 @@ impl DipStore for SqliteStore {
                  WHERE lease = ?1 AND state = 'leased'",
                 params![lease.bytes(), ends.number()],
             )?;
-            if changed == 1 {
-                tx.scatter(&LEASES, &[lease.bytes()], &mut system_rng())?;
-            }
             Ok(changed == 1)
         };
-        self.0.write("extend", extend).await
+        self.database.write("extend", extend).await
     }
 
     async fn set_frozen(&self, address: ExitAddress, frozen: bool) -> Result<bool, Error> {
@@ -104,21 +100,33 @@ impl DipStore for SqliteStore {
                 params![address.bytes(), frozen],
                 lease_id,
             )?;
-            if let Some(lease) = lease {
-                tx.scatter(&LEASES, &[lease.bytes()], &mut system_rng())?;
-            }
             Ok(lease.is_some())
         };
-        self.0.write("freeze", freeze).await
+        self.database.write("freeze", freeze).await
     }
 
     async fn tidy(&self, now: Week) -> Result<bool, Error> {
-        self.0.write("tidy", move |tx| tidy(tx, now, &mut system_rng())).await
+        let free = self.free.clone();
+        let tidy = move |tx: &Writer<'_>| {
+            let more = tidy(tx, now)?;
+            free.count_anew();
+            Ok(more)
+        };
+        self.database.write("tidy", tidy).await
     }
 
     async fn regions(&self) -> Result<Vec<Region>, Error> {
-        let sql = "SELECT DISTINCT region FROM addresses WHERE state = 'free' ORDER BY region";
-        self.0.read("regions", move |tx| tx.all(sql, [], |row| text(row, 0))).await
+        // From each region straight to the next: a plain DISTINCT looks at every address.
+        let sql = "WITH RECURSIVE regions (region) AS (
+                SELECT min(region) FROM addresses
+                UNION ALL
+                SELECT (SELECT min(region) FROM addresses WHERE region > regions.region)
+                FROM regions WHERE region IS NOT NULL
+            )
+            SELECT region FROM regions WHERE EXISTS
+                (SELECT 1 FROM addresses WHERE region = regions.region AND state = 'free')
+            ORDER BY region";
+        self.database.read("regions", move |tx| tx.all(sql, [], |row| text(row, 0))).await
     }
 
     async fn pool(&self) -> Result<Vec<RegionStatus>, Error> {
@@ -143,7 +151,7 @@ impl DipStore for SqliteStore {
                 },
             )
         };
-        self.0.read("pool", count).await
+        self.database.read("pool", count).await
     }
 
     async fn import(
@@ -152,7 +160,13 @@ impl DipStore for SqliteStore {
         region: Region,
         gateway: GatewayName,
     ) -> Result<Imported, ImportError> {
-        self.0.write("import", move |tx| import(tx, &addresses, &region, &gateway)).await
+        let free = self.free.clone();
+        let import = move |tx: &Writer<'_>| {
+            let imported = import(tx, &addresses, &region, &gateway)?;
+            free.count_anew();
+            Ok(imported)
+        };
+        self.database.write("import", import).await
     }
 
     async fn set_gateway(&self, name: GatewayName, gateway: GatewayInfo) -> Result<(), Error> {
@@ -174,7 +188,7 @@ impl DipStore for SqliteStore {
             )?;
             Ok(())
         };
-        self.0.write("set gateway", set).await
+        self.database.write("set gateway", set).await
     }
 
     async fn keep_token_keys(&self, keys: Vec<PublishedKey>) -> Result<(), Error> {
@@ -188,7 +202,7 @@ impl DipStore for SqliteStore {
             }
             Ok(())
         };
-        self.0.write("keep token keys", keep).await
+        self.database.write("keep token keys", keep).await
     }
 
     async fn token_keys(&self) -> Result<Vec<PublishedKey>, Error> {
@@ -204,11 +218,16 @@ impl DipStore for SqliteStore {
                 })
             })
         };
-        self.0.read("token keys", load).await
+        self.database.read("token keys", load).await
     }
 }
 
-fn reserve(tx: &Writer<'_>, wish: &Wish, rng: &mut impl CryptoRng) -> Result<Reservation, Error> {
+fn reserve(
+    tx: &Writer<'_>,
+    wish: &Wish,
+    free: &Free,
+    rng: &mut impl CryptoRng,
+) -> Result<Reservation, Error> {
     let known = tx.optional(
         "SELECT lease FROM spent WHERE token_hash = ?1",
         params![wish.token.as_bytes()],
@@ -217,35 +236,62 @@ fn reserve(tx: &Writer<'_>, wish: &Wish, rng: &mut impl CryptoRng) -> Result<Res
     if let Some(lease) = known {
         return Ok(held(tx, lease)?.map_or(Reservation::Ended, Reservation::Held));
     }
-    let (all, free) = tx.row(
-        "SELECT count(*), count(*) FILTER (WHERE state = 'free') FROM addresses WHERE region = ?1",
-        params![wish.region.as_str()],
-        |row| Ok((row.get::<_, u32>(0)?, row.get::<_, u32>(1)?)),
-    )?;
-    match (all, free) {
-        (0, _) => return Ok(Reservation::UnknownRegion),
-        (_, 0) => return Ok(Reservation::Exhausted),
-        _ => {}
-    }
-    let address: Vec<u8> = tx.row(
-        "SELECT address FROM addresses WHERE region = ?1 AND state = 'free'
-         ORDER BY address LIMIT 1 OFFSET ?2",
-        params![wish.region.as_str(), below(free, rng)],
-        |row| row.get(0),
-    )?;
-    set_state(tx, &address, "held", 0, rng)?;
+    let Some(address) = free.draw(tx, &wish.region, rng)? else {
+        let sql = "SELECT EXISTS (SELECT 1 FROM addresses WHERE region = ?1)";
+        let known = tx.row(sql, params![wish.region.as_str()], |row| row.get(0))?;
+        return Ok(if known { Reservation::Exhausted } else { Reservation::UnknownRegion });
+    };
+    set_state(tx, &address.bytes(), "held", 0)?;
     tx.execute(
         "INSERT INTO leases (lease, address, state, until_week, frozen)
          VALUES (?1, ?2, 'reserved', ?3, 0)",
-        params![wish.lease.bytes(), address, wish.until.number()],
+        params![wish.lease.bytes(), address.bytes(), wish.until.number()],
     )?;
-    tx.scatter(&LEASES, &[wish.lease.bytes()], rng)?;
     tx.execute(
         "INSERT INTO spent (token_hash, lease, until_week) VALUES (?1, ?2, ?3)",
         params![wish.token.as_bytes(), wish.lease.bytes(), wish.until.number()],
     )?;
-    tx.scatter(&SPENT, &[wish.token.as_bytes()], rng)?;
     Ok(held(tx, wish.lease)?.map_or(Reservation::Ended, Reservation::Held))
+}
+
+/// The free addresses of each region as they were when they were last counted, less those that were drawn since.
+/// The database has the last word. In memory only: an address is drawn without looking at all others.
+#[derive(Clone, Default)]
+struct Free(Arc<Mutex<HashMap<Region, Vec<ExitAddress>>>>);
+
+impl Free {
+    /// One of the region's free addresses, each as likely as the others; `None` when there is none.
+    fn draw(
+        &self,
+        tx: &Reader<'_>,
+        region: &Region,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<ExitAddress>, Error> {
+        const FREE: &str = "SELECT 1 FROM addresses WHERE address = ?1 AND state = 'free'";
+        const ALL: &str = "SELECT address FROM addresses WHERE region = ?1 AND state = 'free'";
+        let mut regions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = regions.remove(region).unwrap_or_default();
+        for counted in [false, true] {
+            if counted {
+                left = tx.all(ALL, params![region.as_str()], |row| {
+                    parsed(0, ExitAddress::from_bytes(row.get_ref(0)?.as_blob()?))
+                })?;
+            }
+            while let Ok(end @ 1..) = u32::try_from(left.len()) {
+                let address = left.swap_remove(below(end, rng) as usize);
+                if tx.optional(FREE, params![address.bytes()], |_| Ok(()))?.is_some() {
+                    regions.insert(region.clone(), left);
+                    return Ok(Some(address));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Others may be free now.
+    fn count_anew(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// A number below `end`, each as likely as the others (to within 2^-32).
@@ -253,7 +299,7 @@ fn below(end: u32, rng: &mut impl CryptoRng) -> u32 {
     ((u128::from(rng.next_u64()) * u128::from(end)) >> 64) as u32
 }
 
-fn tidy(tx: &Writer<'_>, now: Week, rng: &mut impl CryptoRng) -> Result<bool, Error> {
+fn tidy(tx: &Writer<'_>, now: Week) -> Result<bool, Error> {
     let mut changed = 0;
     let out_of_quarantine = tx.all(
         "SELECT address FROM addresses WHERE state = 'quarantined' AND until_week <= ?1 LIMIT ?2",
@@ -261,7 +307,7 @@ fn tidy(tx: &Writer<'_>, now: Week, rng: &mut impl CryptoRng) -> Result<bool, Er
         |row| row.get::<_, Vec<u8>>(0),
     )?;
     for address in &out_of_quarantine {
-        set_state(tx, address, "free", 0, rng)?;
+        set_state(tx, address, "free", 0)?;
         changed += 1;
     }
     let ended = tx.all(
@@ -273,9 +319,9 @@ fn tidy(tx: &Writer<'_>, now: Week, rng: &mut impl CryptoRng) -> Result<bool, Er
         tx.execute("DELETE FROM leases WHERE lease = ?1", params![lease.bytes()])?;
         if *was_leased {
             let until = now.number().saturating_add(QUARANTINE_WEEKS);
-            set_state(tx, address, "quarantined", until, rng)?;
+            set_state(tx, address, "quarantined", until)?;
         } else {
-            set_state(tx, address, "free", 0, rng)?;
+            set_state(tx, address, "free", 0)?;
         }
         changed += 1;
     }
@@ -283,18 +329,12 @@ fn tidy(tx: &Writer<'_>, now: Week, rng: &mut impl CryptoRng) -> Result<bool, Er
     Ok(changed > 0)
 }
 
-fn set_state(
-    tx: &Writer<'_>,
-    address: &[u8],
-    state: &str,
-    until_week: u32,
-    rng: &mut impl CryptoRng,
-) -> Result<(), Error> {
+fn set_state(tx: &Writer<'_>, address: &[u8], state: &str, until_week: u32) -> Result<(), Error> {
     tx.execute(
         "UPDATE addresses SET state = ?2, until_week = ?3 WHERE address = ?1",
         params![address, state, until_week],
     )?;
-    tx.scatter(&ADDRESSES, &[&address], rng)
+    Ok(())
 }
 
 fn import(

@@ -6,10 +6,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 use attested::{EnclavePin, Provider, Update, Urls};
 use blind_rsa::{AwsLcSigner, RawSigner};
 use bytes::Bytes;
-use bytes::Bytes;
 use coarse::{Clock, Epoch, FixedClock, Secret, UnixTime, Week, system_rng};
 use dip::store::{DipStore, RegionStatus, SqliteStore};
-use dip::{Dip, Enclave, MintError, MintFor, Minted, TokenGate, addresses, router};
+use dip::{
+    Dip, Enclave, Measures, MintError, MintFor, Minted, ROUTES, TokenGate, addresses, router,
+};
 use dip_api::{Assigned, GatewayInfo, Refreshed};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use encoding::Base64Url;
@@ -23,7 +24,7 @@ use peer_key::PeerSecret;
 use privacy_pass::{PendingToken, SpendHash, Token, TokenHeader, TokenResponse, TokenSeed};
 use serde_json::json;
 use service::{BaseUrl, ClientConfig, HttpClient, ReceivedProblem, ServeConfig, Server};
-use telemetry::Counters;
+use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN_SIZE, REFRESH_SIZE, REQUEST_OVERHEAD};
@@ -116,6 +117,7 @@ struct Inner {
     ends: Mutex<Week>,
     calls: AtomicUsize,
     last_extension: Mutex<Option<ExtensionOrder>>,
+    clock: Arc<FixedClock>,
 }
 
 impl FakeEnclave {
@@ -200,7 +202,8 @@ pub(crate) struct Service {
     pub(crate) enclave: FakeEnclave,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) store: SqliteStore,
-    dip: Arc<Dip<SqliteStore, FakeEnclave>>,
+    pub(crate) dip: Arc<Dip<SqliteStore, FakeEnclave>>,
+    pub(crate) metrics: Metrics,
     url: BaseUrl,
     _stop: oneshot::Sender<()>,
     pub(crate) room: TempDir,
@@ -228,14 +231,16 @@ pub(crate) async fn start_unattested() -> Service {
         TokenGate::new(&provider(tree), &store.token_keys().await.unwrap()).unwrap();
     assert_eq!((gate.keys(), ignored), (2, 0));
 
+    let clock = Arc::new(FixedClock::new(now()));
     let enclave = FakeEnclave(Arc::new(Inner {
         mood: Mutex::new(Mood::Grants),
         seeds: Mutex::new((1, 1)),
         ends: Mutex::new(lease::lease_end(now())),
         calls: AtomicUsize::new(0),
         last_extension: Mutex::new(None),
+        clock: Arc::clone(&clock),
     }));
-    let clock = Arc::new(FixedClock::new(now()));
+    let metrics = Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>);
     let dip = Arc::new(Dip {
         store: store.clone(),
         enclave: EnclaveWatch::new(enclave.clone()),
@@ -243,16 +248,18 @@ pub(crate) async fn start_unattested() -> Service {
         gate,
         provider: Bytes::from_static(b"{}"),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        counters: Counters::new(),
+        measures: Measures::new(&metrics),
     });
-    let config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, ()).await.unwrap();
     let url = BaseUrl::plain(server.local_addr()).unwrap();
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(server.run_until(router(Arc::clone(&dip)), async {
         let _ = stopped.await;
     }));
-    Service { enclave, clock, store, dip, url, _stop: stop, room }
+    Service { enclave, clock, store, dip, metrics, url, _stop: stop, room }
 }
 
 pub(crate) fn gateway() -> GatewayInfo {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod assign;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod refresh;

@@ -3,12 +3,12 @@
 use std::error::Error as StdError;
 use std::path::Path;
 
-use coarse::{Hour, system_rng};
+use coarse::Hour;
 use jws::Compact;
 use lease::ExitAddress;
 use peer_key::PeerKey;
 use rusqlite::types::Type;
-use store::{Database, Error, Migration, Row, Table, Writer, params};
+use store::{Database, Error, Migration, Row, Writer, params};
 
 use super::{Grant, GrantStore};
 
@@ -17,8 +17,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
     name: "grants",
     sql: include_str!("../../migrations/0001_grants.sql"),
 }];
-
-const GRANTS: Table = Table { name: "grants", key: &["device"], indexes: &[] };
 
 /// A [`GrantStore`] in one SQLite file.
 #[derive(Clone)]
@@ -83,7 +81,6 @@ fn keep(tx: &Writer<'_>, grant: Grant) -> Result<Grant, Error> {
             grant.ends.number()
         ],
     )?;
-    tx.scatter(&GRANTS, &[grant.device.bytes()], &mut system_rng())?;
     Ok(grant)
 }
 

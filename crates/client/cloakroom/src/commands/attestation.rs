@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use coarse::{Clock, SystemClock, UnixTime};
+use eif::Measurements;
 use nitro::{Expectations, JsonReport, Pcr, Report};
 
 use crate::arguments::{Attestation, Global, Verify};
@@ -21,10 +22,21 @@ pub(crate) fn run(global: &Global, command: Attestation) -> Result<(), Failure> 
     }
 }
 
-fn measure(global: &Global, file: &Path) -> Result<(), Failure> {
-    let program = std::fs::read(file)
-        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let pcr0 = hex::encode(nitro::extended(&program));
+fn measure(global: &Global, path: &Path) -> Result<(), Failure> {
+    let unusable =
+        |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+    let file = std::fs::read(path).map_err(|error| unusable(&error))?;
+    if file.starts_with(&eif::MAGIC) {
+        let image = eif::Image::decode(&file).map_err(|error| unusable(&error))?;
+        let Measurements { pcr0, pcr1, pcr2 } = image.measurements();
+        let [pcr0, pcr1, pcr2] = [pcr0, pcr1, pcr2].map(hex::encode);
+        if global.json {
+            return json(&serde_json::json!({ "pcr0": pcr0, "pcr1": pcr1, "pcr2": pcr2 }));
+        }
+        line(format!("0={pcr0}\n1={pcr1}\n2={pcr2}"));
+        return Ok(());
+    }
+    let pcr0 = hex::encode(nitro::extended(&file));
     if global.json {
         return json(&serde_json::json!({ "pcr0": pcr0 }));
     }

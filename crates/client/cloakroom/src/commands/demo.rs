@@ -1,37 +1,54 @@
-//! `cloakroom demo`: finds (in a checkout, builds) the other programs and hands over to `cloakroom-lab`.
+//! `cloakroom demo` and `cloakroom bench`: find (in a checkout, build) the other programs and hand over to `cloakroom-lab` or
+//! `cloakroom-bench`.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::arguments::{Demo, Global};
+use crate::arguments::{Bench, Demo, Global};
 use crate::output::{Failure, note};
 
 pub(crate) fn run(global: &Global, options: &Demo) -> Result<(), Failure> {
-    let lab = programs()?.join("cloakroom-lab");
-    if !lab.is_file() {
-        return Err(Failure::usage(format!(
-            "{} is missing; in a checkout: cargo run --release -- demo",
-            lab.display()
-        )));
-    }
-    let mut command = Command::new(lab);
-    command.arg("demo");
+    let mut arguments: Vec<&OsStr> = vec!["demo".as_ref()];
     let Demo { users, ports, keep, stop, dir } = options;
-    match (dir, keep, stop) {
-        (Some(dir), true, _) => command.args(["--keep", "--ports", ports, "--dir"]).arg(dir),
-        (Some(dir), _, true) => command.args(["--stop", "--dir"]).arg(dir),
-        (None, ..) => command.args(["--users", &users.to_string(), "--ports", ports]),
+    let users = users.to_string();
+    let more: &[&str] = match (dir, keep, stop) {
+        (Some(_), true, _) => &["--keep", "--ports", ports, "--dir"],
+        (Some(_), _, true) => &["--stop", "--dir"],
+        (None, ..) => &["--users", &users, "--ports", ports],
         (Some(_), ..) => return Err(Failure::usage("--dir goes with --keep or --stop")),
     };
+    arguments.extend(more.iter().map(OsStr::new));
+    arguments.extend(dir.as_ref().map(|dir| dir.as_os_str()));
+    hand_over(global, "cloakroom-lab", &arguments)
+}
+
+pub(crate) fn bench(global: &Global, options: &Bench) -> Result<(), Failure> {
+    let seconds = options.seconds.to_string();
+    let arguments = [&options.what, "--seconds", &seconds].map(OsStr::new);
+    hand_over(global, "cloakroom-bench", &arguments)
+}
+
+fn hand_over(global: &Global, program: &str, arguments: &[&OsStr]) -> Result<(), Failure> {
+    let path = programs()?.join(program);
+    if !path.is_file() {
+        return Err(Failure::usage(format!(
+            "{} is missing; in a checkout: cargo run --release -- {}",
+            path.display(),
+            arguments.first().unwrap_or(&OsStr::new("demo")).display(),
+        )));
+    }
+    let mut command = Command::new(path);
+    command.args(arguments);
     if global.json {
         command.arg("--json");
     }
     // Only comes back when it fails.
     let error = anyhow::Error::from(command.exec());
-    Err(Failure::untried(&error.context("the demo can't be started")))
+    Err(Failure::untried(&error.context(format!("{program} can't be started"))))
 }
 
 /// Where the programs are: beside this one when installed; inside a checkout, when cargo runs this program, in the

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use coarse::{Epoch, Secret, UnixTime, system_rng};
-use enclave::{Enclave, ModuleError, SecurityModule};
+use enclave::{Enclave, KeySource, ModuleError, SecurityModule};
 use epoch_keys::{Purpose, Root, TreePin};
 use jws::{KeySet, SigningKey};
 use lease::{DipDetails, ExtensionOrder, LeaseId, RequestHash};
@@ -57,7 +57,7 @@ impl Module {
     }
 
     fn mood(&self) -> Result<(), ModuleError> {
-        if self.failing.load(Ordering::SeqCst) { Err(ModuleError) } else { Ok(()) }
+        if self.failing.load(Ordering::SeqCst) { Err(ModuleError::Refused) } else { Ok(()) }
     }
 }
 
@@ -77,9 +77,11 @@ impl SecurityModule for Wire {
             user_data: some(user_data),
             nonce: some(nonce),
         };
-        self.0.signer.sign(&fields).map_err(|_| ModuleError)
+        self.0.signer.sign(&fields).map_err(|_| ModuleError::Refused)
     }
+}
 
+impl KeySource for Wire {
     fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, ModuleError> {
         self.0.mood()?;
         Ok([&[self.0.program], secret].concat())
@@ -87,7 +89,7 @@ impl SecurityModule for Wire {
 
     fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, ModuleError> {
         self.0.mood()?;
-        let secret = wrapped.strip_prefix(&[self.0.program]).ok_or(ModuleError)?;
+        let secret = wrapped.strip_prefix(&[self.0.program]).ok_or(ModuleError::Refused)?;
         Ok(Zeroizing::new(secret.to_vec()))
     }
 }
@@ -139,7 +141,9 @@ pub(crate) fn attested(answer: &Result<Answer, Failure>) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// The sealing key of a booted enclave, as its document names it.
-pub(crate) fn sealing_key<M: SecurityModule, O: Observer>(enclave: &Enclave<M, O>) -> SealingKey {
+pub(crate) fn sealing_key<M: SecurityModule + KeySource, O: Observer>(
+    enclave: &Enclave<M, O>,
+) -> SealingKey {
     let (document, _) = attested(&enclave.answer(Request::Attest { nonce: vec![1] }));
     // The document's map has `public_key` with 32 bytes: 0x58 0x20 in CBOR.
     let name = b"public_key\x58\x20";

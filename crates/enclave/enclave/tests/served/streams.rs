@@ -23,7 +23,7 @@ fn serve<O: Observer + 'static>(room: &Path, observer: O) -> (PathBuf, Arc<Encla
     let listener = UnixListener::bind(&socket).unwrap();
     let enclave = Arc::new(Enclave::new(Wire(Module::new(1)), observer));
     let served = Arc::clone(&enclave);
-    std::thread::spawn(move || enclave::serve(&listener, &served));
+    std::thread::spawn(move || enclave::serve(&listener.into(), &served));
     (socket, enclave)
 }
 

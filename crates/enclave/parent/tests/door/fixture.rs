@@ -7,15 +7,16 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use coarse::{FixedClock, UnixTime};
 use encoding::Base64Url;
-use parent::{Link, router};
+use parent::{Link, ROUTES, router};
 use service::{BaseUrl, ClientConfig, HttpClient, ServeConfig, Server};
-use telemetry::Counters;
+use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing_subscriber::layer::SubscriberExt as _;
+use wire::StreamAddress;
 use wire::frame::Message;
 use wire::http::MintRequest;
 use wire::parent::{Answer, Failure, Request};
@@ -58,6 +59,10 @@ impl Script {
         }
         mood
     }
+}
+
+pub(crate) fn address(socket: &Path) -> StreamAddress {
+    StreamAddress::Unix(socket.to_owned())
 }
 
 /// A running enclave; dropped, it is gone with all its streams.
@@ -148,11 +153,14 @@ pub(crate) async fn start() -> Room {
     let socket = directory.path().join("enclave");
     let script = Arc::new(Script::default());
     let enclave = Some(start_enclave(&socket, &script));
-    let config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
+    let metrics = Metrics::new(Arc::new(FixedClock::new(UnixTime::from_seconds(0))));
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config =
+        ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, ()).await.unwrap();
     let url = BaseUrl::plain(server.local_addr()).unwrap();
     let (stop, stopped) = oneshot::channel();
-    let router = router(Link::new(&socket, ()), Counters::new());
+    let router = router(Link::new(address(&socket), ()), &metrics);
     tokio::spawn(server.run_until(router, async {
         let _ = stopped.await;
     }));

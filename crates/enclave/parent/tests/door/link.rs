@@ -6,7 +6,7 @@ use parent::{Link, LinkError};
 use wire::frame::LONGEST;
 use wire::parent::{Answer, Failure, Request};
 
-use crate::fixture::{Mood, NOT_BOOTED, Script, granted, start_enclave};
+use crate::fixture::{Mood, NOT_BOOTED, Script, address, granted, start_enclave};
 
 const ATTEST: Request = Request::Attest { nonce: Vec::new() };
 
@@ -24,7 +24,7 @@ async fn an_enclave_that_was_restarted_is_booted_again() {
     let socket = directory.path().join("enclave");
     let script = Arc::new(Script::default());
     let enclave = start_enclave(&socket, &script);
-    let link = Link::new(&socket, ());
+    let link = Link::new(address(&socket), ());
     script.answer([NOT_BOOTED]);
     // Before there was a boot there is nothing to repeat.
     assert_eq!(link.ask(&ATTEST).await, Ok(NOT_BOOTED));
@@ -49,7 +49,7 @@ async fn a_slow_enclave_is_given_up_and_not_asked_twice() {
     let socket = directory.path().join("enclave");
     let script = Arc::new(Script::default());
     let _enclave = start_enclave(&socket, &script);
-    let link = Link::new(&socket, ());
+    let link = Link::new(address(&socket), ());
     script.set([Mood::Answers(granted()), Mood::Silent]);
     assert_eq!(link.ask(&ATTEST).await, Ok(granted()));
     // From here on time passes as soon as there is nothing else to do.
@@ -68,7 +68,7 @@ async fn more_requests_than_streams_are_all_answered() {
     let socket = directory.path().join("enclave");
     let script = Arc::new(Script::default());
     let _enclave = start_enclave(&socket, &script);
-    let link = Arc::new(Link::new(&socket, ()));
+    let link = Arc::new(Link::new(address(&socket), ()));
     script.answer([granted()]);
     let asking: Vec<_> = (0..50)
         .map(|_| {
@@ -83,7 +83,7 @@ async fn more_requests_than_streams_are_all_answered() {
 
 #[tokio::test]
 async fn what_fits_no_frame_is_not_sent() {
-    let link = Link::new(std::path::Path::new("/nowhere"), ());
+    let link = Link::new(address(std::path::Path::new("/nowhere")), ());
     let long = Request::Attest { nonce: vec![0; LONGEST] };
     assert_eq!(link.ask(&long).await, Err(LinkError::TooLong));
     assert_eq!(link.ask(&ATTEST).await, Err(LinkError::Unreachable));

@@ -1,6 +1,8 @@
 //! The parent between HTTP and an enclave that the tests play.
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod link;

@@ -126,3 +126,28 @@ async fn an_enclave_that_cannot_be_booted_is_not_served() {
     assert!(said.contains("another configuration"), "{said}");
     assert!(!room.join("state/keys/minting.ring").exists());
 }
+
+#[tokio::test]
+async fn an_address_that_is_none_to_connect_to_is_refused_at_once() {
+    let room = tempfile::tempdir().unwrap();
+    for address in ["vsock:3", "vsock:any:5005", "hybrid-vsock:/run/vm", ""] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom-parent"));
+        command.arg("--state").arg(room.path()).args(["serve", "--enclave", address]);
+        let output = command.args(["--boot-configuration", "/nowhere"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn an_enclave_that_keeps_no_key_is_booted_and_told_of() {
+    let room = tempfile::tempdir().unwrap();
+    let room = room.path();
+    let (script, _enclave) = enclave(room, Answer::Booted { wrapped_key: vec![], public_key: vec![] });
+    for times in [1, 2] {
+        let _running = Running(command(room).spawn().unwrap());
+        booted(room, times).await;
+        assert_eq!(script.asked(), [boot(&[])]);
+    }
+    let log = std::fs::read_to_string(room.join("log")).unwrap();
+    assert_eq!(log.matches("keeps no minting key").count(), 2, "{log}");
+}

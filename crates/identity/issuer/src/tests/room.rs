@@ -102,12 +102,19 @@ impl Room {
             srt_keys: LiveKeys::fixed(KeySet::from(accounts_key().verifying_key())),
             receipt_key: LiveSigner::fixed(receipt_key()),
             clock: Arc::<FixedClock>::clone(&clock),
+            tidy_failures: Arc::default(),
         });
-        let server =
-            Server::bind(ServeConfig::new("127.0.0.1:0".parse().unwrap()), ()).await.unwrap();
+        let metrics = telemetry::Metrics::new(Arc::<FixedClock>::clone(&clock));
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = ServeConfig {
+            routes: &crate::ROUTES,
+            metrics: metrics.clone(),
+            ..ServeConfig::new(listen)
+        };
+        let server = Server::bind(config, ()).await.unwrap();
         let base = BaseUrl::plain(server.local_addr()).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let routes = router(Arc::clone(&issuer));
+        let routes = router(Arc::clone(&issuer), &metrics);
         let served = tokio::spawn(async move {
             server
                 .run_until(routes, async {

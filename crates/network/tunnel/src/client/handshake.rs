@@ -9,7 +9,7 @@ const LONGEST: usize = 16 << 10;
 
 /// A proxy's handshake with one client.
 #[derive(Default)]
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     received: Vec<u8>,
     protocol: Protocol,
 }
@@ -25,7 +25,7 @@ enum Protocol {
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Wait for more bytes.
     Wait,
     /// Connect, and then say how it went: [`Handshake::conclude`].
@@ -36,12 +36,12 @@ pub(super) enum Step {
 
 impl Handshake {
     /// How many bytes may be read for the handshake.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         LONGEST.saturating_sub(self.received.len())
     }
 
     /// Takes bytes from the client in, and puts answers into `answers`.
-    pub(super) fn receive(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> Step {
+    pub(crate) fn receive(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> Step {
         self.received.extend_from_slice(bytes);
         if let (Protocol::Unknown, Some(&first)) = (self.protocol, self.received.first()) {
             if first == socks::VERSION {
@@ -82,7 +82,7 @@ impl Handshake {
     }
 
     /// What the client has sent after its request, before it knew how that went.
-    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.received)
     }
 

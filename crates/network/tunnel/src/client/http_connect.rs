@@ -9,7 +9,9 @@ const LONGEST: usize = 8 << 10;
 
 /// Reads a request head up to its empty line.
 pub(super) fn parse_request(bytes: &[u8]) -> Parsed<Target> {
-    let Some(end) = bytes.windows(4).take(LONGEST).position(|four| four == b"\r\n\r\n") else {
+    // Looked for within the bound only, so that it doesn't matter in which pieces the head came.
+    let within = bytes.get(..LONGEST).unwrap_or(bytes);
+    let Some(end) = within.windows(4).position(|four| four == b"\r\n\r\n") else {
         // What follows could still be anything, unless it is too much.
         return match bytes.len() {
             0..LONGEST => Parsed::Incomplete,
@@ -115,6 +117,21 @@ mod tests {
         }
         let endless = format!("CONNECT example.com:1 HTTP/1.1\r\nX: {}", "x".repeat(LONGEST));
         assert_eq!(status(parse_request(endless.as_bytes())), 431);
+    }
+
+    /// The bound is the same whether a head comes at once or byte by byte.
+    #[test]
+    fn the_longest_head_may_come_in_pieces() {
+        let mut head = b"CONNECT example.com:1 HTTP/1.1\r\nX: ".to_vec();
+        head.resize(LONGEST - 4, b'x');
+        head.extend(b"\r\n\r\n");
+        assert!(matches!(parse_request(&head), Parsed::Done(_, LONGEST)));
+        for end in [LONGEST - 4, LONGEST - 1] {
+            assert_eq!(parse_request(&head[..end]), Parsed::Incomplete);
+        }
+        head.insert(40, b'x');
+        assert_eq!(parse_request(&head), Parsed::Failed(Failure::TooLong));
+        assert_eq!(parse_request(&head[..LONGEST]), Parsed::Failed(Failure::TooLong));
     }
 
     proptest! {

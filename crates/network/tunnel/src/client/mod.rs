@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use self::engine::Engine;
+pub(crate) use self::handshake::{Handshake, Step};
+pub(crate) use self::names::read_answer;
+pub(crate) use self::target::Host;
 use crate::error::{TunnelError, checked_mtu};
 use peer_key::{PeerKey, PeerSecret};
 

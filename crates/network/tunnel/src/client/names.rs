@@ -110,6 +110,15 @@ impl<O: Copy> Lookups<O> {
     }
 }
 
+/// The addresses in a resolver's answer; nothing when there are none.
+pub(crate) fn read_answer(payload: &[u8]) -> Option<Vec<Ipv4Addr>> {
+    let message = Message::from_vec(payload).ok()?;
+    if message.metadata.message_type != MessageType::Response {
+        return None;
+    }
+    outcome(&message).ok()
+}
+
 fn outcome(message: &Message) -> Outcome {
     match message.metadata.response_code {
         ResponseCode::NoError => {}

@@ -6,15 +6,15 @@ use crate::host_name::HostName;
 
 /// What a proxy's client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) host: Host,
+pub(crate) struct Target {
+    pub(crate) host: Host,
     /// Not zero.
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 /// A destination that a tunnel can carry: IPv4, or a name that the exit looks up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     Address(Ipv4Addr),
     Name(HostName),
 }

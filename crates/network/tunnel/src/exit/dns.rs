@@ -93,10 +93,10 @@ impl Resolver {
         question: &[u8],
         now: Instant,
     ) -> Option<Vec<u8>> {
-        let question = Message::from_vec(question).ok()?;
-        let name = match judge(&question)? {
-            Ok(name) => name,
-            Err(code) => return answer(&question, code, &[]),
+        let (question, name) = match read(question) {
+            Read::Lookup(question, name) => (question, name),
+            Read::Answered(answer) => return answer,
+            Read::Dropped => return None,
         };
         let of_peer = self.pending.values().filter(|pending| pending.peer == peer).count();
         let id = self.next;
@@ -139,6 +139,46 @@ impl Pending {
         };
         let message = answer(&self.question, code, addresses)?;
         Some(Answered { peer: self.peer, flow: self.flow, message })
+    }
+}
+
+/// What a datagram amounts to.
+enum Read {
+    Dropped,
+    Answered(Option<Vec<u8>>),
+    Lookup(Message, HostName),
+}
+
+fn read(question: &[u8]) -> Read {
+    let Ok(question) = Message::from_vec(question) else { return Read::Dropped };
+    match judge(&question) {
+        None => Read::Dropped,
+        Some(Err(code)) => Read::Answered(answer(&question, code, &[])),
+        Some(Ok(name)) => Read::Lookup(question, name),
+    }
+}
+
+/// What the resolver makes of a datagram, without a resolver.
+pub(crate) enum DnsQuestion {
+    Dropped,
+    Answered(Vec<u8>),
+    Lookup(HostName),
+}
+
+pub(crate) fn read_question(question: &[u8]) -> DnsQuestion {
+    match read(question) {
+        Read::Dropped | Read::Answered(None) => DnsQuestion::Dropped,
+        Read::Answered(Some(answer)) => DnsQuestion::Answered(answer),
+        Read::Lookup(_, name) => DnsQuestion::Lookup(name),
+    }
+}
+
+/// What a question is answered with once its name's addresses are known.
+pub(crate) fn answer_question(question: &[u8], addresses: &[IpAddr]) -> Option<Vec<u8>> {
+    match read(question) {
+        Read::Dropped => None,
+        Read::Answered(answer) => answer,
+        Read::Lookup(question, _) => answer(&question, ResponseCode::NoError, addresses),
     }
 }
 

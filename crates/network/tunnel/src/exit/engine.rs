@@ -7,22 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gotatun::noise::TunnResult;
 use gotatun::noise::handshake::parse_handshake_anon;
-use gotatun::noise::index_table::IndexTable;
-use gotatun::noise::rate_limiter::RateLimiter;
-use gotatun::packet::{Packet, WgKind};
-use gotatun::x25519;
+use gotatun::packet::WgKind;
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::dns::{self, Resolver};
+use super::gate::{Gate, Passed, Tally, count};
 use super::grants::Grants;
 use super::host::{HostSockets, Owner, PeerId};
 use super::peer::{Peer, Shared, Wire};
 use super::{ExitConfig, Observer};
 use crate::error::TunnelError;
-use crate::keys::ToX25519 as _;
 use crate::outer::{Datagram, OuterSocket};
 use peer_key::PeerKey;
 
@@ -55,20 +51,13 @@ pub(super) struct Engine<O> {
     due: HashMap<PeerId, Instant>,
 }
 
-/// What a packet must pass before it reaches a peer.
-struct Gate {
-    secret: x25519::StaticSecret,
-    public: x25519::PublicKey,
-    limiter: Arc<RateLimiter>,
-    indices: IndexTable,
-}
-
 impl<O: Observer> Engine<O> {
     pub(super) fn new(
         config: ExitConfig,
         observer: O,
         grants: Arc<Grants>,
         stopping: Arc<AtomicBool>,
+        tally: Arc<Tally>,
     ) -> Result<Self, TunnelError> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -76,13 +65,7 @@ impl<O: Observer> Engine<O> {
             .map_err(|source| TunnelError::Listen { address: config.listen, source })?;
         let sockets = HostSockets::new(poll.registry().try_clone()?, FIRST_FLOW);
         let resolver = Resolver::start(&dns::host_lookup(), &waker)?;
-        let public = config.secret_key.public().to_x25519();
-        let gate = Gate {
-            secret: config.secret_key.to_x25519(),
-            public,
-            limiter: Arc::new(RateLimiter::new(&public, config.limits.handshakes_per_second)),
-            indices: IndexTable::from_os_rng(),
-        };
+        let gate = Gate::new(&config.secret_key, &config.limits, tally);
         Ok(Self {
             config,
             observer,
@@ -189,7 +172,14 @@ impl<O: Observer> Engine<O> {
         }
         for (datagram, source) in received.drain(..) {
             self.observer.datagram(source, &datagram);
-            let Some(packet) = self.admit(datagram, source) else { continue };
+            let packet = match self.gate.pass(datagram, source, now) {
+                Passed::Packet(packet) => packet,
+                Passed::Cookie(cookie) => {
+                    self.wire.outgoing.push((cookie, source));
+                    continue;
+                }
+                Passed::Nothing => continue,
+            };
             let Some(id) = self.addressee(&packet, clock) else { continue };
             self.busy.insert(id);
             self.with_peer(id, now, |peer, shared, observer| {
@@ -201,26 +191,17 @@ impl<O: Observer> Engine<O> {
         more
     }
 
-    /// Lets through what has the form of WireGuard and, if it is a handshake, was made for this exit's
-    /// key; under load an initiator must first show that it receives at its address.
-    fn admit(&mut self, datagram: Packet, source: SocketAddr) -> Option<WgKind> {
-        match self.gate.limiter.verify_packet(source, datagram) {
-            Ok(packet) => Some(packet),
-            Err(TunnResult::WriteToNetwork(cookie)) => {
-                self.wire.outgoing.push((cookie.into(), source));
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
     /// Whose packet this is. A peer is made at its first handshake, if it has a grant.
     fn addressee(&mut self, packet: &WgKind, clock: u64) -> Option<PeerId> {
         let number = match packet {
             WgKind::HandshakeInit(init) => {
                 let opened = parse_handshake_anon(&self.gate.secret, &self.gate.public, init);
                 let key = PeerKey::from_bytes(opened.ok()?.peer_static_public).ok()?;
-                return self.by_key.get(&key).copied().or_else(|| self.make_peer(&key, clock));
+                let known = self.by_key.get(&key).copied();
+                let peer = known.or_else(|| self.make_peer(&key, clock));
+                let tally = &self.gate.tally;
+                count(if peer.is_some() { &tally.taken } else { &tally.strangers });
+                return peer;
             }
             WgKind::HandshakeResp(packet) => packet.receiver_idx.get(),
             WgKind::CookieReply(packet) => packet.receiver_idx.get(),
@@ -233,7 +214,7 @@ impl<O: Observer> Engine<O> {
         let grant = self.grants.find(key, clock)?;
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
-        let peer = Peer::new(id, grant, &self.config, &self.gate.indices, &self.gate.limiter);
+        let peer = Peer::new(id, grant, &self.config, &self.gate.indices, &self.gate.lenient);
         self.peers.insert(id, peer);
         self.by_key.insert(*key, id);
         Some(id)
@@ -277,7 +258,7 @@ impl<O: Observer> Engine<O> {
     }
 
     fn tick(&mut self, now: Instant) {
-        self.gate.limiter.try_reset_count();
+        self.gate.tick();
         let everybody: Vec<_> = self.peers.keys().copied().collect();
         for id in everybody {
             self.with_peer(id, now, |peer, shared, _| peer.tick(shared));

@@ -10,6 +10,7 @@
 
 mod dns;
 mod engine;
+mod gate;
 mod grants;
 mod host;
 mod peer;
@@ -24,9 +25,12 @@ use std::time::Duration;
 
 use mio::Waker;
 
+pub(crate) use self::dns::{DnsQuestion, answer_question, read_question};
+pub use self::gate::Handshakes;
 pub use self::grants::PeerGrant;
 
 use self::engine::Engine;
+use self::gate::Tally;
 use self::grants::Grants;
 use crate::error::{TunnelError, checked_mtu};
 use crate::policy::DestinationPolicy;
@@ -73,6 +77,8 @@ pub struct Limits {
     /// Handshakes a second from one outer address that cost no proof of that address. Peers behind one
     /// relay share an address.
     pub handshakes_per_second: u64,
+    /// Handshakes a second from all addresses that cost no such proof: addresses can be made up.
+    pub handshakes_in_all: u64,
 }
 
 impl Default for Limits {
@@ -86,6 +92,7 @@ impl Default for Limits {
             tcp_idle: Duration::from_secs(7440),
             udp_idle: Duration::from_secs(60),
             handshakes_per_second: 1000,
+            handshakes_in_all: 4000,
         }
     }
 }
@@ -114,12 +121,14 @@ impl Exit {
         let now = Arc::clone(&config.now);
         let grants = Arc::new(Grants::default());
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut engine = Engine::new(config, observer, Arc::clone(&grants), Arc::clone(&stopping))?;
+        let tally = Arc::new(Tally::default());
+        let told = (Arc::clone(&grants), Arc::clone(&stopping), Arc::clone(&tally));
+        let mut engine = Engine::new(config, observer, told.0, told.1, told.2)?;
         let (listen_addr, waker) = (engine.listen_addr(), engine.waker());
         let thread =
             thread::Builder::new().name("tunnel-exit".into()).spawn(move || engine.run())?;
         let thread = Mutex::new(Some(thread));
-        Ok(ExitHandle(Arc::new(Inner { grants, stopping, waker, listen_addr, now, thread })))
+        Ok(ExitHandle(Arc::new(Inner { grants, tally, stopping, waker, listen_addr, now, thread })))
     }
 }
 
@@ -129,6 +138,7 @@ pub struct ExitHandle(Arc<Inner>);
 
 struct Inner {
     grants: Arc<Grants>,
+    tally: Arc<Tally>,
     stopping: Arc<AtomicBool>,
     waker: Arc<Waker>,
     listen_addr: SocketAddr,
@@ -157,6 +167,20 @@ impl ExitHandle {
         self.0.grants.count((self.0.now)())
     }
 
+    /// What became of handshake messages so far.
+    #[must_use]
+    pub fn handshakes(&self) -> Handshakes {
+        self.0.tally.read()
+    }
+
+    /// Counts of this exit that don't keep it running.
+    #[must_use]
+    pub fn watch(&self) -> ExitWatch {
+        let (grants, tally, now) =
+            (Arc::clone(&self.0.grants), Arc::clone(&self.0.tally), Arc::clone(&self.0.now));
+        ExitWatch { grants, tally, now }
+    }
+
     /// Where tunnels arrive.
     #[must_use]
     pub fn listen_addr(&self) -> SocketAddr {
@@ -166,6 +190,27 @@ impl ExitHandle {
     /// Ends the exit and waits until it has ended. Doing so twice does no harm.
     pub fn shutdown(&self) {
         self.0.shutdown();
+    }
+}
+
+/// Looks at an exit's counts, whether or not it still runs.
+pub struct ExitWatch {
+    grants: Arc<Grants>,
+    tally: Arc<Tally>,
+    now: Now,
+}
+
+impl ExitWatch {
+    /// As [`ExitHandle::peers`].
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.grants.count((self.now)())
+    }
+
+    /// As [`ExitHandle::handshakes`].
+    #[must_use]
+    pub fn handshakes(&self) -> Handshakes {
+        self.tally.read()
     }
 }
 

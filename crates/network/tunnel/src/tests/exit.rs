@@ -304,6 +304,65 @@ fn under_load_an_initiator_must_show_its_address() {
     peer.connect();
 }
 
+/// Strangers cost one opening each, and no peer, no packet and no memory come of it.
+#[test]
+fn a_flood_of_strangers_makes_no_peer_and_gets_no_answer() {
+    let exit = TestExit::new(LOCAL);
+    let mut stranger = RawPeer::new(&exit, &device(1));
+    for _ in 0..100 {
+        let initiation = stranger.initiation();
+        stranger.send_outer(&initiation);
+    }
+    eventually("the flood", || exit.handle.handshakes().strangers == 100);
+    let expected = crate::Handshakes { strangers: 100, ..crate::Handshakes::default() };
+    assert_eq!(exit.handle.handshakes(), expected);
+    assert_eq!(stranger.receive_outer(A_MOMENT), None);
+}
+
+/// Beyond what all may have together nothing is opened, whoever sends it: there are cookies.
+#[test]
+fn under_a_flood_from_everywhere_all_get_cookies() {
+    let limits = Limits { handshakes_in_all: 0, ..Limits::default() };
+    let exit = TestExit::observed(LOCAL, limits, ());
+    exit.grant(&device(1), [127, 0, 0, 1]);
+    let mut stranger = RawPeer::new(&exit, &device(2));
+    for _ in 0..50 {
+        let initiation = stranger.initiation();
+        stranger.send_outer(&initiation);
+        let cookie = stranger.receive_outer(PATIENCE).unwrap();
+        assert_eq!((cookie[0], cookie.len()), (3, 64), "a cookie reply");
+    }
+    let expected = crate::Handshakes { cookies: 50, ..crate::Handshakes::default() };
+    assert_eq!(exit.handle.handshakes(), expected, "none was opened");
+    // Who has a grant gets through with its cookie.
+    let mut peer = RawPeer::new(&exit, &device(1));
+    let initiation = peer.initiation();
+    peer.send_outer(&initiation);
+    let cookie = peer.receive_outer(PATIENCE).unwrap();
+    let cookie = bytes::BytesMut::from(&cookie[..]);
+    let cookie = gotatun::packet::Packet::from_bytes(cookie).try_into_wg().unwrap();
+    peer.tunn.handle_incoming_packet(cookie);
+    peer.connect();
+    assert_eq!(exit.handle.handshakes().taken, 1);
+}
+
+/// What isn't made for the exit's key counts for nothing: no stranger to that key puts it under load.
+#[test]
+fn messages_without_a_right_mac_put_nobody_under_load() {
+    let limits = Limits { handshakes_in_all: 1, ..Limits::default() };
+    let exit = TestExit::observed(LOCAL, limits, ());
+    exit.grant(&device(1), [127, 0, 0, 1]);
+    let mut peer = RawPeer::new(&exit, &device(1));
+    let mut forged = peer.initiation();
+    forged[120] ^= 1;
+    for _ in 0..50 {
+        peer.send_outer(&forged);
+    }
+    peer.connect();
+    let expected = crate::Handshakes { taken: 1, ..crate::Handshakes::default() };
+    assert_eq!(exit.handle.handshakes(), expected);
+}
+
 #[test]
 fn an_observer_sees_both_sides_of_the_tunnel() {
     #[derive(Default)]

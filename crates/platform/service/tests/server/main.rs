@@ -1,0 +1,10 @@
+//! The server over real sockets: limits, problem documents, drain, the tap.
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod serving;

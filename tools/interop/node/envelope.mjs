@@ -1,0 +1,46 @@
+// Sealed requests and answers, by an HPKE library (RFC 9180) that isn't ours.
+import './platform.mjs';
+import { createDecipheriv, hkdfSync } from 'node:crypto';
+import { Aes256Gcm, CipherSuite, HkdfSha256 } from '@hpke/core';
+import { DhkemX25519HkdfSha256 } from '@hpke/dhkem-x25519';
+
+const ASSIGN = Buffer.from('cloakroom v1 assign');
+const ANSWER = Buffer.from('cloakroom v1 answer');
+const ASSIGN_SIZE = 6144;
+const [NONCE, TAG] = [32, 16];
+
+/** Seals an assignment's request to a key, bound to a token's hash: the envelope, and what opens the answer to it. */
+export async function seal(recipient, bound, text) {
+  const suite = new CipherSuite({
+    kem: new DhkemX25519HkdfSha256(),
+    kdf: new HkdfSha256(),
+    aead: new Aes256Gcm(),
+  });
+  const recipientPublicKey = await suite.kem.deserializePublicKey(whole(recipient));
+  const sender = await suite.createSenderContext({ recipientPublicKey, info: whole(ASSIGN) });
+  const plain = Buffer.alloc(ASSIGN_SIZE);
+  plain.writeUInt16BE(Buffer.byteLength(text));
+  plain.write(text, 2);
+  const sealed = await sender.seal(whole(plain), whole(bound));
+  const enc = Buffer.from(sender.enc);
+  const secret = await sender.export(whole(ANSWER), 32);
+  const open = (answer) => opened(answer, enc, secret);
+  return { request: Buffer.concat([recipient, enc, Buffer.from(sealed)]), open };
+}
+
+/** Opens an answer: key and nonce as RFC 9458 section 4.4 derives them. */
+function opened(answer, enc, secret) {
+  const nonce = answer.subarray(0, NONCE);
+  const salt = Buffer.concat([enc, nonce]);
+  const derived = (label, length) =>
+    Buffer.from(hkdfSync('sha256', Buffer.from(secret), salt, label, length));
+  const cipher = createDecipheriv('aes-256-gcm', derived('key', 32), derived('nonce', 12));
+  cipher.setAuthTag(answer.subarray(-TAG));
+  const plain = Buffer.concat([cipher.update(answer.subarray(NONCE, -TAG)), cipher.final()]);
+  return JSON.parse(plain.subarray(2, 2 + plain.readUInt16BE()).toString());
+}
+
+/** The bytes in memory of their own: the library takes whole buffers. */
+function whole(bytes) {
+  return Uint8Array.from(bytes).buffer;
+}
