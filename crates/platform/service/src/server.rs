@@ -27,8 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::edge::edge;
-use crate::limits::busy;
-use crate::limits::{RATE_FACTOR, rate_factor};
+use crate::limits::{RATE_FACTOR, busy, rate_factor};
 use crate::measure::connections_refused;
 use crate::route::Route;
 use http_client::Stream;
