@@ -38,7 +38,10 @@ pub(crate) async fn run(length: Duration) -> Result<Vec<Row>> {
     };
     note("starting every service");
     let zone = Zone { root: room.path().to_owned(), ports: Ports::Free, tapped: false };
-    let town = Town::found(&Binaries::beside_this()?, zone)?.with_pool(POOL).open()?;
+    let town = Town::found(&Binaries::beside_this()?, zone)?
+        .with_pool(POOL)
+        .with_rate_factor(100)
+        .open()?;
     let mut bench = Bench { town, homes: homes.path(), people: 0, length };
     let mut rows = Vec::new();
     for fresh in [true, false] {

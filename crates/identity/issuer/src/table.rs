@@ -5,7 +5,7 @@ use issuer_api::{
 };
 use key_ring::{JWKS, JWKS_TYPE};
 use privacy_pass::{MEDIA_TYPE_DIRECTORY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_RESPONSE};
-use service::{Access, Body, HEALTH_ROUTE, METRICS_ROUTE, Problems, Route};
+use service::{Access, Body, Class, HEALTH_ROUTE, METRICS_ROUTE, Problems, Route};
 use utoipa::ToSchema;
 
 /// What the service's OpenAPI document says first.
@@ -28,6 +28,9 @@ const REFUSALS: Problems = &[
     (503, "store-failed"),
 ];
 
+/// Signing is what this service is for: the limit is what many cores do, and how many signatures wait is limited besides.
+const SIGN: Class = Class::new("sign", 20_000, 20_000, 256);
+
 /// The routes.
 pub static ROUTES: [Route; 7] = [
     Route::get(
@@ -43,6 +46,7 @@ pub static ROUTES: [Route; 7] = [
     Route::post(BLIND_SIGN, "Signs a blinded message.", Body::json::<BlindSigned>())
         .takes(Body::json::<BlindSign>())
         .with(BY_SRT)
+        .costs(SIGN)
         .heads(RECEIPT)
         .fails(&[REFUSALS, &[(404, "key-unknown")]]),
     Route::get(
@@ -57,6 +61,7 @@ pub static ROUTES: [Route; 7] = [
     )
     .takes(Body::bytes(MEDIA_TYPE_REQUEST))
     .with(BY_SRT)
+    .costs(SIGN)
     .heads(RECEIPT)
     .fails(&[REFUSALS, &[(422, "token-request-malformed"), (422, "key-unknown")]]),
     Route::get(JWKS, "Lists the keys that receipts of issuance may be verified with now.", Body::bytes(JWKS_TYPE)),

@@ -50,8 +50,10 @@ impl Edge {
     fn new(config: &ServeConfig) -> Self {
         let measured = Measured::new(&config.metrics, config.routes);
         let mut gates: BTreeMap<&'static str, Arc<Gate>> = BTreeMap::new();
+        let factor = config.rate_factor;
         let mut entry = |class: crate::Class, max_body, path| {
-            let gate = gates.entry(class.name).or_insert_with(|| Arc::new(Gate::new(class)));
+            let gate =
+                gates.entry(class.name).or_insert_with(|| Arc::new(Gate::new(class.times(factor))));
             Entry { gate: Arc::clone(gate), max_body, meter: measured.route(path) }
         };
         let mut routes = BTreeMap::new();

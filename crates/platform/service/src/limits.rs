@@ -1,5 +1,6 @@
 //! What a service takes at a time, whoever asks: no limit here knows a person or an address.
 
+use std::ffi::OsStr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,21 @@ impl Class {
     pub const fn new(name: &'static str, per_second: u32, burst: u32, at_once: usize) -> Self {
         Self { name, per_second: count(per_second), burst: count(burst), at_once }
     }
+
+    /// The same class with so many times the rate.
+    pub(crate) const fn times(self, factor: NonZero<u32>) -> Self {
+        let per_second = self.per_second.saturating_mul(factor);
+        Self { per_second, burst: self.burst.saturating_mul(factor), ..self }
+    }
+}
+
+/// The variable by which an operator raises all rates: how many times as many requests a second, 1 to 1,000.
+pub const RATE_FACTOR: &str = "CLOAKROOM_RATE_FACTOR";
+
+/// The factor that the variable gives; `None` when it says something else than a number in its range.
+pub(crate) fn rate_factor(value: Option<&OsStr>) -> Option<NonZero<u32>> {
+    let Some(value) = value else { return Some(NonZero::<u32>::MIN) };
+    value.to_str()?.parse().ok().filter(|factor: &NonZero<u32>| factor.get() <= 1000)
 }
 
 /// For whoever watches the service: of its own, so that a flood of other requests hides nothing.
@@ -106,5 +122,18 @@ mod tests {
         for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
             assert_eq!(full_seconds(Duration::from_millis(millis)), seconds);
         }
+    }
+
+    #[test]
+    fn rates_can_be_raised_within_reason() {
+        let factor = |text: &str| rate_factor(Some(OsStr::new(text))).map(NonZero::get);
+        assert_eq!(rate_factor(None).map(NonZero::get), Some(1));
+        assert_eq!((factor("1"), factor("1000")), (Some(1), Some(1000)));
+        for wrong in ["", "0", "1001", "-1", "2.5", "many"] {
+            assert_eq!(factor(wrong), None, "{wrong}");
+        }
+        let raised = Gate::new(Class::new("test", 1, 2, 1).times(count(2)));
+        assert!((0..4).all(|_| raised.pay().is_ok()));
+        assert!(raised.pay().is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::edge::edge;
-use crate::limits::busy;
+use crate::limits::{RATE_FACTOR, busy, rate_factor};
 use crate::measure::connections_refused;
 use crate::route::Route;
 use http_client::Stream;
@@ -48,6 +49,8 @@ pub struct ServeConfig {
     pub max_connections: usize,
     /// Connections beyond these at a time that are told to come back later; more wait in the system's backlog.
     pub max_refusals: usize,
+    /// How many times their classes' rates the routes take. [`Server::bind`] takes it from the environment.
+    pub rate_factor: NonZero<u32>,
     /// How long requests under way may take to finish once the service is told to stop.
     pub drain_timeout: Duration,
     /// The service's routes: what each may cost, and under which name it is counted.
@@ -76,6 +79,7 @@ impl ServeConfig {
             max_head: 16 * 1024,
             max_connections: 1024,
             max_refusals: 64,
+            rate_factor: NonZero::<u32>::MIN,
             drain_timeout: Duration::from_secs(10),
             routes: &[],
             metrics: Metrics::new(Arc::new(SystemClock)),
@@ -92,6 +96,9 @@ pub enum ServeError {
     /// The address can't be bound.
     #[error("can't listen on {0}: is something else listening there?")]
     Bind(SocketAddr, #[source] io::Error),
+    /// The environment's factor for rates isn't one.
+    #[error("{RATE_FACTOR} is a number from 1 to 1000")]
+    RateFactor,
     /// The process can't listen for SIGTERM.
     #[error("can't listen for signals")]
     Signal(#[source] io::Error),
@@ -107,7 +114,10 @@ pub struct Server<T: Tap = ()> {
 
 impl<T: Tap> Server<T> {
     /// Binds. `tap` hears what is received; `()` outside of audits.
-    pub async fn bind(config: ServeConfig, tap: T) -> Result<Self, ServeError> {
+    pub async fn bind(mut config: ServeConfig, tap: T) -> Result<Self, ServeError> {
+        if let Some(factor) = std::env::var_os(RATE_FACTOR) {
+            config.rate_factor = rate_factor(Some(&factor)).ok_or(ServeError::RateFactor)?;
+        }
         let listen = config.listen;
         if !listen.ip().to_canonical().is_loopback() {
             return Err(ServeError::PlainOffLoopback(listen));
