@@ -77,7 +77,7 @@ mod fixture {
             timestamp_ms: NOW.seconds() * 1000,
             pcrs: [(0, if mood == Mood::OtherPcr { [5; 48] } else { PCR })].into(),
             public_key: Some(vec![9; 32]),
-            user_data: Some(BootConfiguration::user_data(configuration, &key).to_vec()),
+            user_data: Some(BootConfiguration::user_data(configuration, &key, &[]).to_vec()),
             nonce: Some(if mood == Mood::OtherNonce { vec![1; 32] } else { nonce }),
         };
         let document = parent.authority.issue(NOW).unwrap().sign(&fields).unwrap();

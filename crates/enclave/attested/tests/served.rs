@@ -34,7 +34,7 @@ mod fixture {
 
     pub(super) fn room() -> Room {
         let authority = DevelopmentAuthority::generate(NOW).unwrap();
-        let measured = BootConfiguration::user_data(CONFIGURATION.as_bytes(), &minting_key(1));
+        let measured = BootConfiguration::user_data(CONFIGURATION.as_bytes(), &minting_key(1), &[]);
         let fields = DocumentFields {
             module_id: "i-0-enc0".into(),
             timestamp_ms: NOW.seconds() * 1000,

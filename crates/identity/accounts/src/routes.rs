@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use accounts_api::{
-    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, REFUND, RESET, Reset, SRT,
-    SUBSCRIPTION, SubscriptionState, SubscriptionView,
+    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, REFUND, RESET,
+    Reset, SRT, SUBSCRIPTION, SubscriptionState, SubscriptionView,
 };
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};

@@ -42,7 +42,11 @@ pub static ROUTES: [Route; 8] = [
     Route::post(SRT, "Mints a receipt of the customer's subscription.", Body::json::<MintedSrt>())
         .with(Access::Bearer("The account number: 24 digits."))
         .fails(&[&[(401, "account-unknown"), (403, "subscription-refunded"), FAILS]]),
-    Route::get(JWKS, "Lists the keys that receipts may be verified with now.", Body::bytes(JWKS_TYPE)),
+    Route::get(
+        JWKS,
+        "Lists the keys that receipts may be verified with now.",
+        Body::bytes(JWKS_TYPE),
+    ),
     HEALTH_ROUTE,
     METRICS_ROUTE,
 ];

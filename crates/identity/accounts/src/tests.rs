@@ -299,7 +299,8 @@ async fn what_is_documented_is_what_is_served() {
     let operator = OperatorSecret::new(SecretText::new(OPERATOR.to_owned())).unwrap();
     let clock = Arc::new(FixedClock::new(NOW));
     let metrics = Metrics::new(Arc::<FixedClock>::clone(&clock));
-    let router = router(Accounts::new(store, key(), clock, &metrics), operator);
+    let (signer, trail) = (LiveSigner::fixed(key()), Trail::of(directory.path()));
+    let router = router(Accounts::new(store, signer, clock, trail, &metrics), operator);
     let claims = service::contract::Claims {
         name: "accounts",
         description: DESCRIPTION,

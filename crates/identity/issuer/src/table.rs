@@ -64,7 +64,11 @@ pub static ROUTES: [Route; 7] = [
     .costs(SIGN)
     .heads(RECEIPT)
     .fails(&[REFUSALS, &[(422, "token-request-malformed"), (422, "key-unknown")]]),
-    Route::get(JWKS, "Lists the keys that receipts of issuance may be verified with now.", Body::bytes(JWKS_TYPE)),
+    Route::get(
+        JWKS,
+        "Lists the keys that receipts of issuance may be verified with now.",
+        Body::bytes(JWKS_TYPE),
+    ),
     HEALTH_ROUTE,
     METRICS_ROUTE,
 ];

@@ -97,7 +97,11 @@ impl Read for Pieces<'_> {
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let short = |text: &str| text.as_bytes().to_vec();
     let requests = [
-        parent::Request::Boot { configuration: short("{}"), wrapped_key: vec![], former_keys: vec![vec![2; 60]] },
+        parent::Request::Boot {
+            configuration: short("{}"),
+            wrapped_key: vec![],
+            former_keys: vec![vec![2; 60]],
+        },
         parent::Request::Attest { nonce: vec![1; 32] },
         parent::Request::Generate { order: short("a.b.c"), sealed: vec![7; 80] },
         parent::Request::Refresh { order: short("a.b.c"), sealed: vec![8; 80] },

@@ -51,7 +51,7 @@ fn whatever_is_no_access_token_opens_nothing() -> Result<()> {
     for (what, shown, expected) in [
         ("the refresh token", leased.minted.drt.clone(), none),
         ("the subscription's receipt", srt, none),
-        ("an order", order.sign(&keys::order_key(&town)?)?, none),
+        ("an order", order.sign(&keys::order_key(&town)?, now())?, none),
         ("a grant", grant.sign(&minting)?, none),
         // Every other key of the provider: one role can't do another's.
         ("accounts' own", role(&keys::srt_key(&town)?)?, none),

@@ -16,7 +16,8 @@ use http::Method;
 use jws::{Compact, SigningKey};
 use lab::Town;
 use lease::{
-    Dat, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Order, RequestHash, lease_end,
+    Dat, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, ORDER_LIFE, Order, RequestHash,
+    lease_end,
 };
 use minting::{Answer, Drt, RefreshRequest, Refusal};
 use serde_json::json;
@@ -26,7 +27,7 @@ use wire::http::{GENERATE_TOKENS, MintResponse, REFRESH_TOKENS};
 use endtoend::services::now;
 
 use crate::TOWN;
-use crate::forge::{altered, parts, with};
+use crate::forge::{altered, parts, with, without};
 
 const ORDER: (u16, &str) = (403, "order-refused");
 const UNOPENABLE: (u16, &str) = (422, "sealed-request-unopenable");
@@ -53,6 +54,7 @@ fn hash(sealed: &[u8]) -> Result<RequestHash> {
 fn no_orders(town: &Town, good: &Compact) -> Result<Vec<(&'static str, Compact)>> {
     let (header, claims) = parts(good)?;
     let seed = |service, name| keys::seed(town, service, name);
+    let ended = with(&claims, "exp", now().minus(ORDER_LIFE).seconds());
     let by = |seed: &Secret<32>| crate::forge::jws(&header, &claims, seed);
     let text = good.as_str();
     Ok(vec![
@@ -67,6 +69,11 @@ fn no_orders(town: &Town, good: &Compact) -> Result<Vec<(&'static str, Compact)>
         ("for another address", altered(good, &header, &with(&claims, "ip", "127.77.0.9"))?),
         ("for another lease", altered(good, &header, &with(&claims, "lease", "0".repeat(32)))?),
         ("not signed", altered(good, &with(&header, "alg", "none"), &claims)?),
+        ("one that has ended", crate::forge::jws(&header, &ended, &seed("dip", "order")?)?),
+        (
+            "one without end",
+            crate::forge::jws(&header, &without(&claims, "exp"), &seed("dip", "order")?)?,
+        ),
         (
             "for the gateway",
             crate::forge::jws(
@@ -97,7 +104,7 @@ fn nothing_is_minted_without_the_dip_services_order() -> Result<()> {
         token: hash_of_token,
         frozen: false,
     };
-    let good = wished.sign(&key)?;
+    let good = wished.sign(&key, now())?;
     let before = Rows::of(&town)?;
     for (what, order) in no_orders(&town, &good)? {
         assert_eq!(services.mint(&order, &sealed.request)?.refusal(), ORDER, "{what}");
@@ -115,7 +122,7 @@ fn nothing_is_minted_without_the_dip_services_order() -> Result<()> {
         frozen: false,
     };
     for order in [
-        extension.sign(&key)?,
+        extension.sign(&key, now())?,
         Grant { lease, token: hash_of_token, ends }.sign(&minting)?,
         Extension { lease, request, ends }.sign(&minting)?,
         bought.srt.clone(),
@@ -155,8 +162,8 @@ fn a_replayed_order_buys_nothing_new() -> Result<()> {
     let assigned: Assigned = customer.present(&bought.drawn, &sealed.request)?.json()?;
     let device = customer.device.public();
     let first = sealed.open(&assigned.sealed.0, assigned.lease, &device, &enclave, now())?;
-    // What the parent saw: the order (Ed25519 signs a text in one way) and the envelope.
-    let order = order_for(&town, &bought, assigned.lease)?.sign(&keys::order_key(&town)?)?;
+    // What the parent saw, minutes ago at most: the order and the envelope.
+    let order = order_for(&town, &bought, assigned.lease)?.sign(&keys::order_key(&town)?, now())?;
     let before = Rows::of(&town)?;
     // As they were: the same lease and address for the same device once more, and only its holder can read them.
     let again: MintResponse = services.mint(&order, &sealed.request)?.json()?;
@@ -192,7 +199,7 @@ fn a_replayed_order_buys_nothing_new() -> Result<()> {
         request: hash(&one.request)?,
         frozen: false,
     };
-    let order = order.sign(&keys::order_key(&town)?)?;
+    let order = order.sign(&keys::order_key(&town)?, now())?;
     assert_eq!(services.mint_again(&order, &one.request)?.status, 200);
     assert_eq!(services.mint_again(&order, &two.request)?.refusal(), ORDER);
     before.unchanged(&town)

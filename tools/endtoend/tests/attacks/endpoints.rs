@@ -156,13 +156,13 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
             "parent",
             wire::http::GENERATE_TOKENS,
             vec![json_kind()],
-            json!({"order": order.sign(&key)?, "sealed": text(&sealed.request)}),
+            json!({"order": order.sign(&key, now())?, "sealed": text(&sealed.request)}),
         )?,
         post(
             "parent",
             wire::http::REFRESH_TOKENS,
             vec![json_kind()],
-            json!({"order": extension.sign(&key)?, "sealed": text(&refresh)}),
+            json!({"order": extension.sign(&key, now())?, "sealed": text(&refresh)}),
         )?,
         get("dip", dip_api::REGIONS)?,
         post(

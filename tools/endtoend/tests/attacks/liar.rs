@@ -67,7 +67,9 @@ impl Liar {
             timestamp_ms: at.seconds() * 1000,
             pcrs,
             public_key: Some(vec![9; 32]),
-            user_data: Some(BootConfiguration::user_data(configuration, &self.minting_key).into()),
+            user_data: Some(
+                BootConfiguration::user_data(configuration, &self.minting_key, &[]).into(),
+            ),
             nonce: Some(nonce.to_vec()),
         }
     }
@@ -171,6 +173,14 @@ pub(crate) const LIES: [Lie; 21] = [
         "no sealing key",
     ),
     (
+        "a former minting key that wasn't measured",
+        |liar, nonce| {
+            let key = own_key()?.verifying_key().clone();
+            Ok(liar.real(nonce)?.with_former_keys(vec![key]))
+        },
+        "not the one that was measured",
+    ),
+    (
         "another minting key beside the document",
         |liar, nonce| {
             let key = own_key()?.verifying_key().clone();
@@ -190,7 +200,7 @@ pub(crate) const LIES: [Lie; 21] = [
         "another configuration that was measured",
         |liar, nonce| {
             let changed = liar.pin().boot_configuration.replace("issuer", "Issuer").into_bytes();
-            let measured = BootConfiguration::user_data(&changed, &liar.minting_key);
+            let measured = BootConfiguration::user_data(&changed, &liar.minting_key, &[]);
             let served = liar.but(nonce, |fields| fields.user_data = Some(measured.into()))?;
             Ok(Served { boot_configuration: Base64Url(changed), ..served })
         },

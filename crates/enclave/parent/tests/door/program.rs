@@ -142,7 +142,8 @@ async fn an_address_that_is_none_to_connect_to_is_refused_at_once() {
 async fn an_enclave_that_keeps_no_key_is_booted_and_told_of() {
     let room = tempfile::tempdir().unwrap();
     let room = room.path();
-    let (script, _enclave) = enclave(room, Answer::Booted { wrapped_key: vec![], public_key: vec![] });
+    let (script, _enclave) =
+        enclave(room, Answer::Booted { wrapped_key: vec![], public_key: vec![] });
     for times in [1, 2] {
         let _running = Running(command(room).spawn().unwrap());
         booted(room, times).await;
