@@ -266,7 +266,7 @@ fn every_enclave_that_is_named_must_fit_the_file() {
 fn receipts_of_issuance_are_good_for_any_of_the_enclaves() {
     let mut provider = provider();
     let mut other = boot();
-    other.issuance_keys = jws::KeySet::from(key(20).verifying_key());
+    other.issuance_keys = KeySet::from(key(20).verifying_key());
     let mut pin = provider.enclave.clone();
     pin.boot_configuration = serde_json::to_string(&other).unwrap();
     provider.other_enclaves.push(pin);

@@ -125,7 +125,9 @@ fn keys(
 ) -> anyhow::Result<()> {
     const NO_SOCKET: CouldNotTry = CouldNotTry("say with --enclave where the enclave listens");
     if RingFile::of(state, MINTING_ROLE.name).read()?.is_none() {
-        bail!(CouldNotTry("the enclave was never booted: it makes its first key then"));
+        bail!(CouldNotTry(
+            "there is no minting key here: the enclave was never booted, or it keeps none"
+        ));
     }
     key_ring::run(&MINTING_ROLE, state, command, operator, || {
         let mut stream = UnixStream::connect(enclave.context(NO_SOCKET)?)
@@ -177,8 +179,7 @@ async fn boot<T: Tap>(
         Answer::Booted { wrapped_key: present, public_key } => {
             if present.is_empty() {
                 tracing::warn!("the enclave keeps no minting key: all tokens end with it");
-            }
-            if wrapped_key.is_empty() {
+            } else if wrapped_key.is_empty() {
                 let first = || fresh(present.clone(), public_key);
                 kept.change(SystemClock.now(), first, |_| Ok::<_, anyhow::Error>(()))?;
             } else if wrapped_key != present {

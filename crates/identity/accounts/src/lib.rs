@@ -4,6 +4,7 @@
 //! customer is a subscription id inside an SRT, a receipt of three days at most. A refund ends what a
 //! subscription can do simply by minting no more of them.
 
+mod acts;
 mod admin;
 mod hash;
 mod model;

@@ -21,7 +21,9 @@ use service::{Json, OperatorSecret, Problem, operator_only};
 use telemetry::{Counter, Metrics, Named, Pace};
 use trail::Trail;
 
-use crate::{AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription};
+use crate::{
+    AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription, acts,
+};
 
 /// What the routes work with.
 pub struct Accounts<S> {
@@ -90,7 +92,8 @@ async fn create<S: AccountStore>(
         CreateError::Store(error) => failed(&error),
     });
     // Not whose: the number is the customer's secret, and the order of accounts is nobody's business.
-    let kept = service.noted(&operator, "account-create", &request.entitlements.join(" "), kept)?;
+    let kept =
+        service.noted(&operator, acts::ACCOUNT_CREATE, &request.entitlements.join(" "), kept)?;
     Ok(Json(CreatedAccount { account, subscription: kept.id }))
 }
 
@@ -109,7 +112,7 @@ async fn refund<S: AccountStore>(
 ) -> Result<Json<SubscriptionView>, Problem> {
     let id = parse(&id)?;
     let found = service.store.refund(id).await.map_err(|error| failed(&error)).and_then(view);
-    service.noted(&operator, "subscription-refund", &id.to_hex(), found)
+    service.noted(&operator, acts::SUBSCRIPTION_REFUND, &id.to_hex(), found)
 }
 
 async fn reset<S: AccountStore>(
@@ -129,7 +132,7 @@ async fn reset<S: AccountStore>(
         .with_detail("look at the subscription, and reset from its present version"),
         ResetError::Store(error) => failed(&error),
     });
-    service.noted(&operator, "subscription-reset", &id.to_hex(), found.and_then(view))
+    service.noted(&operator, acts::SUBSCRIPTION_RESET, &id.to_hex(), found.and_then(view))
 }
 
 async fn mint<S: AccountStore>(

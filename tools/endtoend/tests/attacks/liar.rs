@@ -104,7 +104,7 @@ fn overwritten(liar: &Liar, nonce: &[u8]) -> Result<Served> {
 const MINUTES: fn(u64) -> Duration = |minutes| Duration::from_secs(60 * minutes);
 
 /// Every lie.
-pub(crate) const LIES: [Lie; 21] = [
+pub(crate) const LIES: [Lie; 22] = [
     ("a replayed document", |liar, _| Ok(liar.replayed.clone()), "'nonce'"),
     ("no nonce", |liar, nonce| liar.but(nonce, |fields| fields.nonce = None), "'nonce'"),
     ("half a nonce", |liar, nonce| liar.real(&nonce[..16]), "'nonce'"),

@@ -143,7 +143,7 @@ async fn an_enclave_that_keeps_no_key_is_booted_and_told_of() {
     let room = tempfile::tempdir().unwrap();
     let room = room.path();
     let (script, _enclave) =
-        enclave(room, Answer::Booted { wrapped_key: vec![], public_key: vec![] });
+        enclave(room, Answer::Booted { wrapped_key: vec![], public_key: vec![1; 32] });
     for times in [1, 2] {
         let _running = Running(command(room).spawn().unwrap());
         booted(room, times).await;
@@ -151,4 +151,5 @@ async fn an_enclave_that_keeps_no_key_is_booted_and_told_of() {
     }
     let log = std::fs::read_to_string(room.join("log")).unwrap();
     assert_eq!(log.matches("keeps no minting key").count(), 2, "{log}");
+    assert!(!room.join("state/keys/minting.ring").exists(), "there is nothing to keep");
 }
