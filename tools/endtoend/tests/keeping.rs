@@ -171,6 +171,8 @@ fn a_start_that_fails_leaves_nothing() -> Result<()> {
     let room = tempfile::tempdir()?;
     let dir = &room.path().join("demo");
     let _ended = Ended(dir);
+    // Before it starts anything it builds the programs, which may take a while.
+    demo("--stop", &room.path().join("nowhere"))?;
     let mut keeping = Command::new(binaries()?.client())
         .args(["demo", "--keep", "--dir"])
         .arg(dir)

@@ -6,7 +6,9 @@ use endtoend::eventually;
 use endtoend::keys::age_ring;
 use endtoend::program::User;
 use endtoend::scene::Scene;
+use endtoend::services::{Services, ask};
 use gateway_api::Peer;
+use http::Method;
 use jws::Compact;
 use lab::Town;
 use minting::Refusal;
@@ -79,6 +81,24 @@ fn crash(scene: &mut Scene, services: &[&'static str]) -> Result<()> {
     services.iter().try_for_each(|service| scene.restart(service))
 }
 
+/// Waits until running services show, and so sign with, the current keys of their rings: they look at them once a second.
+fn taken_up(scene: &Scene) -> Result<()> {
+    let urls = Services::of(scene)?.provider.urls;
+    let signers =
+        [(SRT, urls.accounts), (RECEIPT, urls.blind_token_service), (ORDER, urls.dip_service)];
+    for (role, url) in signers {
+        let current = role.current(scene)?;
+        eventually(|| {
+            let set = ask(Method::GET, &url, "/.well-known/jwks.json", &[], vec![])?;
+            let set: Value = set.json()?;
+            let shown = set["keys"].as_array().context("no keys")?;
+            ensure!(shown.iter().any(|key| key["kid"] == current), "{}: {set}", role.service);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 /// Which key signed a token.
 fn kid(token: &Compact) -> Result<String> {
     use base64::Engine as _;
@@ -102,7 +122,7 @@ fn everything_works(town: &Town) -> Result<(Customer, Compact, Leased)> {
 
 /// With the services as they are asked now: the provider's file may be another one than before.
 fn anew(customer: Customer, town: &Town) -> Result<Customer> {
-    let services = endtoend::services::Services::of(town)?;
+    let services = Services::of(town)?;
     Ok(Customer { services, ..customer })
 }
 
@@ -231,6 +251,7 @@ fn stolen_keys_are_refused_at_once() -> Result<()> {
     scene.give_srt_keys()?;
     let boot = scene.boot_configuration()?;
     change_over(scene, 2, &boot, &[])?;
+    taken_up(scene)?;
     let (customer, saver) = (anew(customer, scene)?, anew(saver, scene)?);
     assert_eq!(refused(customer.refresh(&old_srt, &old_lease))?, Refusal::Srt);
     let saved = Bought { srt: saver.srt()?, drawn: saved.drawn };
