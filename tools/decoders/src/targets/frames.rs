@@ -14,26 +14,43 @@ pub(crate) fn check(input: &[u8]) {
     let Some((family, rest)) = byte(input) else { return };
     let Some((seed, stream)) = byte(rest) else { return };
     match family % 4 {
-        0 => stream_of::<parent::Request>(seed, stream, &[(1, 2), (2, 1), (3, 2), (4, 2)]),
+        0 => {
+            let kinds = [(1, List(2)), (2, Just(1)), (3, Just(2)), (4, Just(2)), (5, Just(0))];
+            stream_of::<parent::Request>(seed, stream, &kinds);
+        }
         1 => {
-            let mut kinds = vec![(129, 1), (130, 3), (131, 2), (132, 1)];
-            kinds.extend((192..199).map(|failure| (failure, 0)));
+            let mut kinds = vec![(129, Just(2)), (130, List(3)), (131, Just(2)), (132, Just(1))];
+            kinds.push((133, Just(2)));
+            kinds.extend((192..199).map(|failure| (failure, Just(0))));
             stream_of::<parent::Answer>(seed, stream, &kinds);
         }
-        2 => stream_of::<module::Request>(seed, stream, &[(1, 3), (2, 1), (3, 1)]),
+        2 => {
+            let kinds = [(1, Just(3)), (2, Just(1)), (3, Just(1))];
+            stream_of::<module::Request>(seed, stream, &kinds);
+        }
         _ => {
-            let kinds = [(129, 1), (130, 1), (131, 1), (192, 0)];
+            let kinds = [(129, Just(1)), (130, Just(1)), (131, Just(1)), (192, Just(0))];
             stream_of::<module::Answer>(seed, stream, &kinds);
         }
     }
 }
+
+/// How many fields a kind has.
+#[derive(Clone, Copy)]
+enum Fields {
+    /// So many.
+    Just(usize),
+    /// So many, and a list after them.
+    List(usize),
+}
+use Fields::{Just, List};
 
 /// Each frame reads the same whole, in pieces and by the model; `kinds` is the list of what is read at all, and how
 /// many fields each has.
 fn stream_of<M: Message + PartialEq + std::fmt::Debug>(
     seed: u8,
     stream: &[u8],
-    kinds: &[(u8, usize)],
+    kinds: &[(u8, Fields)],
 ) {
     let mut whole = stream;
     let mut pieces = Pieces { rest: stream, state: seed.into() };
@@ -62,14 +79,16 @@ fn stream_of<M: Message + PartialEq + std::fmt::Debug>(
 }
 
 /// The length of a good frame in front of a stream.
-fn model(stream: &[u8], kinds: &[(u8, usize)]) -> Option<usize> {
+fn model(stream: &[u8], kinds: &[(u8, Fields)]) -> Option<usize> {
     let prefix: [u8; 4] = stream.get(..4)?.try_into().ok()?;
     let length = usize::try_from(u32::from_be_bytes(prefix)).ok()?;
     assert_eq!(body_length(prefix).is_ok(), (1..=65_536).contains(&length));
     let body = stream.get(4..4 + length.min(65_537))?;
     let fields = kinds.iter().find(|(kind, _)| Some(kind) == body.first())?.1;
-    let mut at = 1;
-    for _ in 0..fields {
+    let (Just(fewest) | List(fewest)) = fields;
+    let (mut at, mut count) = (1, 0);
+    while count < fewest || (matches!(fields, List(_)) && at < body.len()) {
+        count += 1;
         let length = u32::from_be_bytes(body.get(at..at + 4)?.try_into().ok()?);
         at = at.checked_add(4)?.checked_add(usize::try_from(length).ok()?)?;
     }
@@ -105,6 +124,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         parent::Request::Attest { nonce: vec![1; 32] },
         parent::Request::Generate { order: short("a.b.c"), sealed: vec![7; 80] },
         parent::Request::Refresh { order: short("a.b.c"), sealed: vec![8; 80] },
+        parent::Request::NewKey,
     ];
     let answers = [
         parent::Answer::Booted { wrapped_key: vec![1; 60], public_key: vec![3; 32] },
@@ -116,6 +136,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         },
         parent::Answer::Granted { grant: short("a.b.c"), sealed: vec![4; 50] },
         parent::Answer::Refused { sealed: vec![5; 50] },
+        parent::Answer::Key { wrapped_key: vec![1; 60], public_key: vec![3; 32] },
         parent::Answer::Failed(parent::Failure::Order),
     ];
     let asked = [

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use lease::ORDER_LIFE;
 use minting::Refusal;
 use receipt::Srt;
+use wire::parent::Failure;
 
-use crate::fixture::{Module, NOW, boot, enclave, refresh, refusal, sealing_key, wrapped};
+use crate::fixture::{
+    Module, NOW, boot, enclave, refresh, refresh_at, refusal, sealing_key, wrapped,
+};
 
 #[test]
 fn what_has_expired_is_the_modules_to_say() {
@@ -17,8 +21,11 @@ fn what_has_expired_is_the_modules_to_say() {
         module.set(now);
         let enclave = enclave(&module);
         enclave.answer(boot(wrapped(1))).unwrap();
-        let (request, key) = refresh(&sealing_key(&enclave));
+        let (request, key) = refresh_at(&sealing_key(&enclave), now);
         assert_eq!(refusal(&enclave.answer(request), &key), expected);
+        // An order of then is good then alone.
+        let (request, _) = refresh_at(&sealing_key(&enclave), now.minus(2 * ORDER_LIFE));
+        assert_eq!(enclave.answer(request), Err(Failure::Order));
     }
 }
 

@@ -154,6 +154,11 @@ pub(crate) fn sealing_key<M: SecurityModule + KeySource, O: Observer>(
 
 /// A refresh of a lease whose DRT the key of [`MINTING_SEED`] signed, right at [`NOW`].
 pub(crate) fn refresh(to: &SealingKey) -> (Request, AnswerKey) {
+    refresh_at(to, NOW)
+}
+
+/// The same, with an order that is signed at another time.
+pub(crate) fn refresh_at(to: &SealingKey, now: UnixTime) -> (Request, AnswerKey) {
     let (subscription, version) =
         (SubscriptionId::from_bytes([1; 16]), SubscriptionVersion::new(0));
     let entitlements = Entitlements::new(Entitlement::ALL, version);
@@ -185,7 +190,7 @@ pub(crate) fn refresh(to: &SealingKey) -> (Request, AnswerKey) {
         request: RequestHash(digest(&SHA256, &sealed).as_ref().try_into().unwrap()),
         frozen: false,
     };
-    let order = order.sign(&key(3), NOW).unwrap().as_str().as_bytes().to_vec();
+    let order = order.sign(&key(3), now).unwrap().as_str().as_bytes().to_vec();
     (Request::Refresh { order, sealed }, answer)
 }
 
