@@ -55,6 +55,13 @@ mod fixture {
         }
     }
 
+    /// A file of the provider's, changed, signed by this key.
+    pub(super) fn signed(signer: u8, change: impl Fn(&mut Provider)) -> SignedProvider {
+        let mut provider = provider();
+        change(&mut provider);
+        SignedProvider::sign(&provider, &key(signer)).unwrap()
+    }
+
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Other {
         lease: u8,
@@ -96,7 +103,7 @@ mod fixture {
     }
 }
 
-use fixture::{boot, file, key, other_token, provider, refused, tree, verify};
+use fixture::{boot, file, key, other_token, provider, refused, signed, tree, verify};
 
 #[test]
 fn a_file_says_what_was_signed_and_by_whom() {
@@ -192,13 +199,6 @@ fn content_that_contradicts_itself_is_neither_signed_nor_taken() {
         provider.enclave.boot_configuration = serde_json::to_string(&boot).unwrap();
     };
     assert_eq!(refused(other_purpose), content);
-}
-
-/// A file of the provider's, changed, signed by this key.
-fn signed(signer: u8, change: impl Fn(&mut Provider)) -> SignedProvider {
-    let mut provider = provider();
-    change(&mut provider);
-    SignedProvider::sign(&provider, &key(signer)).unwrap()
 }
 
 #[test]

@@ -32,6 +32,8 @@ enum Value {
     Credential,
     /// Where the service is.
     Host,
+    /// Which operator acts, where nobody gave a label: the system's user.
+    Operator,
     /// A date (RFC 9110 section 5.6.7): of the answer, so that everybody knows it anyway.
     Date,
 }
@@ -49,7 +51,7 @@ const TYPES: &[&str] = &[
 ];
 
 /// Every header of requests and answers.
-const HEADERS: [(&str, Value); 12] = [
+const HEADERS: [(&str, Value); 13] = [
     ("accept", Value::One(ACCEPTED)),
     ("access-control-allow-origin", Value::One(&["*"])),
     ("access-control-expose-headers", Value::One(&["*"])),
@@ -57,6 +59,7 @@ const HEADERS: [(&str, Value); 12] = [
     ("authorization", Value::Credential),
     ("cache-control", Value::One(&["no-store"])),
     ("cloakroom-issuance-receipt", Value::Credential),
+    ("cloakroom-operator", Value::Operator),
     ("connection", Value::One(&["close", "keep-alive"])),
     ("content-length", Value::Number),
     ("content-type", Value::One(TYPES)),
@@ -145,6 +148,7 @@ fn is_known(name: &str, value: &str) -> bool {
         Value::Number => value.len() < 8 && value.bytes().all(|byte| byte.is_ascii_digit()),
         Value::Credential => true,
         Value::Host => value.parse::<std::net::SocketAddr>().is_ok(),
+        Value::Operator => value.strip_prefix("uid-").is_some_and(|uid| uid.parse::<u32>().is_ok()),
         Value::Date => value.len() == 29 && value.ends_with(" GMT"),
     }
 }
