@@ -38,17 +38,12 @@ pub fn issuance_key(town: &Town) -> Result<SigningKey> {
     ring_key(town, "issuer", "issuance-receipt")
 }
 
-/// The 32 bytes of a service's key: the one that its ring signs with (`("accounts", "srt")`), or one in a file of its own
-/// (`("gateway", "wireguard.key")`).
+/// The 32 bytes of a service's present key (`("accounts", "srt")`).
 ///
 /// # Errors
 /// When it can't be read.
 pub fn seed(town: &Town, service: &str, name: &str) -> Result<Secret<32>> {
-    let bytes = match name.strip_suffix(".key") {
-        Some(_) => std::fs::read(town.home(service).join("state/keys").join(name))?,
-        None => current(town, service, name)?,
-    };
-    Ok(Secret::new(bytes.as_slice().try_into()?))
+    Ok(Secret::new(current(town, service, name)?.as_slice().try_into()?))
 }
 
 /// The authority by which the town's security module attests. Who has its disk can attest to anything.

@@ -7,6 +7,7 @@ use endtoend::keys::age_ring;
 use endtoend::program::User;
 use endtoend::scene::Scene;
 use endtoend::services::{Services, ask};
+use endtoend::tunnel;
 use gateway_api::Peer;
 use http::Method;
 use jws::Compact;
@@ -34,6 +35,7 @@ const SRT: Role = Role { service: "accounts", ring: "srt", noun: "keys" };
 const RECEIPT: Role = Role { service: "issuer", ring: "issuance-receipt", noun: "receipt-keys" };
 const ORDER: Role = Role { service: "dip", ring: "order", noun: "order-keys" };
 const MINTING: Role = Role { service: "parent", ring: "minting", noun: "keys" };
+const WIREGUARD: Role = Role { service: "gateway", ring: "wireguard", noun: "keys" };
 const MEASURED: [Role; 3] = [SRT, RECEIPT, ORDER];
 
 impl Role {
@@ -315,6 +317,54 @@ fn the_minting_key_changes_over_inside_the_enclave() -> Result<()> {
     everything_works(scene)?;
     ensure!(!new_srt.as_str().is_empty() && !new.minted.drt.as_str().is_empty());
     Ok(())
+}
+
+#[test]
+fn the_gateways_key_changes_over_while_tunnels_go_on() -> Result<()> {
+    let scene = &mut Scene::open()?;
+    let (customer, srt, mut leased) = everything_works(scene)?;
+    let (device, web) = (customer.device.public(), scene.web_address());
+    let told = |leased: &Leased| -> Result<Peer> {
+        customer.services.add_peer(&leased.minted.dat, device)?.json()
+    };
+    let open = |peer: &Peer| -> Result<()> {
+        let tunnel = tunnel::open(&customer.device, peer)?;
+        ensure!(tunnel::seen(tunnel.proxy_addr(), web)? == peer.exit_address.ip());
+        tunnel.shutdown();
+        Ok(())
+    };
+    let old = told(&leased)?;
+    let staying = tunnel::open(&customer.device, &old)?;
+    assert_eq!(tunnel::seen(staying.proxy_addr(), web)?, old.exit_address.ip());
+
+    WIREGUARD.step(scene, &["prepare"])?;
+    WIREGUARD.step(scene, &["activate"])?;
+    assert_eq!(told(&leased)?.tunnel, old.tunnel, "it counts from the next start on");
+    crash(scene, &["gateway"])?;
+    // The former key is served where it was, for tunnels that are up and for files that were exported.
+    assert_eq!(eventually(|| tunnel::seen(staying.proxy_addr(), web))?, old.exit_address.ip());
+    staying.shutdown();
+    open(&old)?;
+    let new = told(&leased)?;
+    assert_eq!((new.tunnel.endpoint, new.exit_address), (old.tunnel.endpoint, old.exit_address));
+    assert_ne!(new.tunnel.public_key, old.tunnel.public_key);
+    open(&new)?;
+
+    let early = WIREGUARD.refused(scene, &["retire"])?;
+    assert!(early.contains("may be retired from"), "{early}");
+    WIREGUARD.age(scene, DAYS)?;
+    WIREGUARD.step(scene, &["retire"])?;
+    crash(scene, &["gateway"])?;
+    leased.renew(customer.refresh(&srt, &leased)?, leased.gateway.clone());
+    open(&told(&leased)?)?;
+    assert!(tunnel::open(&customer.device, &old).is_err(), "nobody answers for a retired key");
+
+    // A stolen key: the next start is with another, alone.
+    WIREGUARD.step(scene, &["prepare"])?;
+    assert_eq!(WIREGUARD.ask(scene, &["activate", "--compromised"])?["changed"], true);
+    crash(scene, &["gateway"])?;
+    assert!(tunnel::open(&customer.device, &new).is_err(), "nobody answers for a stolen key");
+    open(&told(&leased)?)
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn a_stock_clients_tunnel_ends_with_its_grant() {
     let config = ExitConfig {
         listen: (namespace.host(), 0).into(),
         secret_key: secret.clone(),
+        former_keys: vec![],
         inner_address,
         mtu: tunnel::DEFAULT_MTU,
         policy: DestinationPolicy { local: true, never: vec![] },

@@ -10,7 +10,6 @@ use clap::Args;
 use coarse::{Clock, SystemClock};
 use enclave_watch::{Attestor, EnclaveWatch, ParentAttestor, load_provider};
 use lease::TunnelEnd;
-use peer_key::PeerSecret;
 use record::Tap;
 use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
@@ -24,7 +23,7 @@ use crate::admission::Gateway;
 use crate::destinations::refused_destinations;
 use crate::grants::{GrantStore, SqliteGrants};
 use crate::http::router;
-use crate::state::tunnel_key;
+use crate::state::TunnelKeys;
 use crate::table::ROUTES;
 
 /// The gateway's address inside all tunnels, which is the peers' resolver too.
@@ -75,21 +74,21 @@ pub(crate) async fn serve(
     let provider = load_provider(&arguments.provider)?;
     store::private_directory(state).context(UNUSABLE)?;
     let store = SqliteGrants::open(&state.join("gateway.sqlite")).context(UNUSABLE)?;
-    let key = tunnel_key(state)?;
+    let keys = TunnelKeys::load(state)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
     let policy = DestinationPolicy {
         local: arguments.local,
         never: refused_destinations(&provider).await.context(CouldNotTry("can't start"))?,
     };
-    let exit = spawn_exit(arguments.tunnel_listen, &key, policy, &clock, observer)?;
+    let exit = spawn_exit(arguments.tunnel_listen, &keys, policy, &clock, observer)?;
     let endpoint = arguments.endpoint.unwrap_or(exit.listen_addr());
     ensure!(
         !endpoint.ip().is_unspecified(),
         CouldNotTry("say with --endpoint where clients reach the tunnel")
     );
     let tunnel = TunnelEnd {
-        public_key: key.public(),
+        public_key: keys.current.public(),
         endpoint,
         inner_address: PEER_ADDRESS,
         resolver: INNER_ADDRESS,
@@ -122,7 +121,7 @@ pub(crate) async fn serve(
 
 fn spawn_exit(
     listen: SocketAddr,
-    key: &PeerSecret,
+    keys: &TunnelKeys,
     policy: DestinationPolicy,
     clock: &Arc<dyn Clock>,
     observer: impl Observer,
@@ -130,7 +129,8 @@ fn spawn_exit(
     let clock = Arc::clone(clock);
     let config = ExitConfig {
         listen,
-        secret_key: key.clone(),
+        secret_key: keys.current.clone(),
+        former_keys: keys.former.clone(),
         inner_address: INNER_ADDRESS,
         mtu: DEFAULT_MTU,
         policy,

@@ -86,6 +86,7 @@ async fn the_exit_has_the_grant_that_was_kept_last() {
     let exit = ExitConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         secret_key,
+        former_keys: vec![],
         inner_address: "100.64.0.1".parse().unwrap(),
         mtu: DEFAULT_MTU,
         policy: DestinationPolicy::default(),

@@ -79,6 +79,7 @@ mod fixture {
         let config = ExitConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             secret_key,
+            former_keys: vec![],
             inner_address: "100.64.0.1".parse().unwrap(),
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy::default(),

@@ -49,8 +49,6 @@ pub struct Key {
     pub standing: Standing,
     /// Since which hour.
     pub since: Hour,
-    /// Which place it has: no two keys of a ring have the same at a time.
-    pub place: u8,
     #[serde(with = "bytes")]
     public: Vec<u8>,
     #[serde(with = "secret", default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +130,7 @@ impl Ring {
     /// A ring with its first key, which signs at once.
     #[must_use]
     pub fn begin(first: Fresh, now: UnixTime) -> Self {
-        Self { keys: vec![Key::new(first, Standing::Current, 0, now)] }
+        Self { keys: vec![Key::new(first, Standing::Current, now)] }
     }
 
     /// All keys, the current one first.
@@ -159,13 +157,7 @@ impl Ring {
     #[must_use]
     pub(crate) fn is_sound(&self) -> bool {
         let count = |wanted| self.keys.iter().filter(|key| key.standing == wanted).count();
-        let apart = |key: &Key| {
-            self.keys
-                .iter()
-                .filter(|other| other.kid == key.kid || other.place == key.place)
-                .count()
-                == 1
-        };
+        let apart = |key: &Key| self.keys.iter().filter(|other| other.kid == key.kid).count() == 1;
         count(Standing::Current) == 1
             && count(Standing::Next) <= 1
             && self.keys.iter().all(|key| apart(key) && key.public.len() == 32)
@@ -187,9 +179,7 @@ impl Ring {
                 .map_or_else(|| (String::new(), now.hour()), |key| (key.kid.clone(), key.since));
             return Err(Refused::Full { kid, safe_from: end(since, rules.overlap) });
         }
-        let taken = |place| self.keys.iter().any(|key| key.place == place);
-        let place = (0..u8::MAX).find(|place| !taken(*place)).unwrap_or(u8::MAX);
-        self.keys.push(Key::new(fresh, Standing::Next, place, now));
+        self.keys.push(Key::new(fresh, Standing::Next, now));
         Ok(true)
     }
 
@@ -297,16 +287,9 @@ fn end(since: Hour, wait: Duration) -> Hour {
 }
 
 impl Key {
-    fn new(fresh: Fresh, standing: Standing, place: u8, now: UnixTime) -> Self {
+    fn new(fresh: Fresh, standing: Standing, now: UnixTime) -> Self {
         let Fresh { kid, public, secret } = fresh;
-        Self {
-            kid,
-            standing,
-            since: now.hour(),
-            place,
-            public: public.to_vec(),
-            secret: Some(secret),
-        }
+        Self { kid, standing, since: now.hour(), public: public.to_vec(), secret: Some(secret) }
     }
 }
 
@@ -455,10 +438,8 @@ mod tests {
         let retired = ring.retire(None, at(5 * DAY + 4 * 3600), &RULES, false, COST).unwrap();
         assert_eq!(retired, ["key-1"]);
         expect(&ring, &[(3, Current), (2, Former)]);
-        // The free place is taken again, and nobody else's.
-        ring.prepare(fresh(4), at(4 * DAY), &RULES).unwrap();
-        let places: Vec<_> = ring.keys().map(|key| (key.kid.as_str(), key.place)).collect();
-        assert_eq!(places, [("key-3", 2), ("key-4", 0), ("key-2", 1)]);
+        // There is room again.
+        assert_eq!(ring.prepare(fresh(4), at(4 * DAY), &RULES), Ok(true));
     }
 
     #[test]
@@ -474,7 +455,6 @@ mod tests {
         assert!(!ring(|keys| keys[0].standing = Standing::Former));
         assert!(!ring(|keys| keys[1].standing = Standing::Current));
         assert!(!ring(|keys| keys[1].kid = "key-1".into()));
-        assert!(!ring(|keys| keys[1].place = 0));
         assert!(!ring(|keys| keys[1].secret = None));
         assert!(!ring(|keys| keys[1].public = vec![1]));
     }

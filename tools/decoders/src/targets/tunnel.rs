@@ -84,6 +84,7 @@ impl Bench {
         let config = ExitConfig {
             listen: "127.0.0.1:0".parse().expect("an address"),
             secret_key: exit_secret(),
+            former_keys: vec![],
             inner_address: *packets::flow(53).destination.ip(),
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy { local: false, never: vec![NeverRule::from(everything)] },

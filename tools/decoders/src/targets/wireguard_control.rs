@@ -79,6 +79,7 @@ impl Bench {
         let config = ExitConfig {
             listen: "127.0.0.1:0".parse().expect("an address"),
             secret_key: fixture::device_secret(),
+            former_keys: vec![],
             inner_address: inner,
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy::default(),

@@ -41,7 +41,7 @@ fn whatever_is_no_access_token_opens_nothing() -> Result<()> {
     let lease = leased.minted.lease;
     let order = Order { lease, ip, region: region.clone(), token, frozen: false };
     let grant = Grant { lease, token, ends: lease_end(now()) };
-    let wireguard = keys::seed(&town, "gateway", "wireguard.key")?;
+    let wireguard = keys::seed(&town, "gateway", "wireguard")?;
     let role = |key: &SigningKey| claimed.sign(key, now());
     let elsewhere = Dat::new("127.78.0.1".parse()?, region, &device);
     let ended = now().minus(DAT_LIFE + Duration::from_secs(7200));

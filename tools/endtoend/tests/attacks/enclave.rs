@@ -64,7 +64,7 @@ fn no_orders(town: &Town, good: &Compact) -> Result<Vec<(&'static str, Compact)>
         ("a stranger's", by(&Secret::random(&mut system_rng()))?),
         ("accounts' own", by(&seed("accounts", "srt")?)?),
         ("the blind token service's own", by(&seed("issuer", "issuance-receipt")?)?),
-        ("the gateway's own", by(&seed("gateway", "wireguard.key")?)?),
+        ("the gateway's own", by(&seed("gateway", "wireguard")?)?),
         ("the enclave's own", by(&keys::minting_seed(town)?)?),
         ("for another address", altered(good, &header, &with(&claims, "ip", "127.77.0.9"))?),
         ("for another lease", altered(good, &header, &with(&claims, "lease", "0".repeat(32)))?),
@@ -315,7 +315,7 @@ fn no_other_role_can_mint() -> Result<()> {
         ("accounts", "srt"),
         ("issuer", "issuance-receipt"),
         ("dip", "order"),
-        ("gateway", "wireguard.key"),
+        ("gateway", "wireguard"),
     ] {
         let seed = keys::seed(&town, service, name)?;
         // An access token, for the gateway.

@@ -13,7 +13,7 @@ use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::dns::{self, Resolver};
-use super::gate::{Gate, Passed, Tally, count};
+use super::gate::{DoorId, Gate, Passed, Tally, count};
 use super::grants::Grants;
 use super::host::{HostSockets, Owner, PeerId};
 use super::peer::{Peer, Shared, Wire};
@@ -42,7 +42,8 @@ pub(super) struct Engine<O> {
     resolver: Resolver,
     gate: Gate,
     peers: HashMap<PeerId, Peer>,
-    by_key: HashMap<PeerKey, PeerId>,
+    /// A device may have come by several of the exit's keys.
+    by_key: HashMap<(DoorId, PeerKey), PeerId>,
     next_peer: u64,
     wire: Wire,
     /// Peers that have something to do at once.
@@ -65,7 +66,8 @@ impl<O: Observer> Engine<O> {
             .map_err(|source| TunnelError::Listen { address: config.listen, source })?;
         let sockets = HostSockets::new(poll.registry().try_clone()?, FIRST_FLOW);
         let resolver = Resolver::start(&dns::host_lookup(), &waker)?;
-        let gate = Gate::new(&config.secret_key, &config.limits, tally);
+        let keys = [&config.secret_key].into_iter().chain(&config.former_keys);
+        let gate = Gate::new(keys, &config.limits, tally);
         Ok(Self {
             config,
             observer,
@@ -125,7 +127,7 @@ impl<O: Observer> Engine<O> {
             }
             self.outer.send(&mut self.wire.outgoing);
         }
-        let everybody: Vec<_> = self.by_key.keys().copied().collect();
+        let everybody: Vec<_> = self.by_key.keys().map(|(_, key)| *key).collect();
         for key in everybody {
             self.end_peer(&key);
         }
@@ -157,9 +159,11 @@ impl<O: Observer> Engine<O> {
                 self.end_peer(&key);
                 continue;
             };
-            let peer = self.by_key.get(&key).and_then(|id| self.peers.get_mut(id));
-            if let Some(peer) = peer {
-                peer.set_grant(grant, &mut self.sockets);
+            for door in 0..self.gate.doors.len() {
+                let peer = self.by_key.get(&(door, key)).and_then(|id| self.peers.get_mut(id));
+                if let Some(peer) = peer {
+                    peer.set_grant(grant, &mut self.sockets);
+                }
             }
         }
     }
@@ -172,15 +176,15 @@ impl<O: Observer> Engine<O> {
         }
         for (datagram, source) in received.drain(..) {
             self.observer.datagram(source, &datagram);
-            let packet = match self.gate.pass(datagram, source, now) {
-                Passed::Packet(packet) => packet,
+            let (packet, door) = match self.gate.pass(datagram, source, now) {
+                Passed::Packet(packet, door) => (packet, door),
                 Passed::Cookie(cookie) => {
                     self.wire.outgoing.push((cookie, source));
                     continue;
                 }
                 Passed::Nothing => continue,
             };
-            let Some(id) = self.addressee(&packet, clock) else { continue };
+            let Some(id) = self.addressee(&packet, door, clock) else { continue };
             self.busy.insert(id);
             self.with_peer(id, now, |peer, shared, observer| {
                 if peer.grant().expires > clock {
@@ -192,13 +196,14 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Whose packet this is. A peer is made at its first handshake, if it has a grant.
-    fn addressee(&mut self, packet: &WgKind, clock: u64) -> Option<PeerId> {
+    fn addressee(&mut self, packet: &WgKind, door: DoorId, clock: u64) -> Option<PeerId> {
         let number = match packet {
             WgKind::HandshakeInit(init) => {
-                let opened = parse_handshake_anon(&self.gate.secret, &self.gate.public, init);
+                let keys = self.gate.doors.get(door)?;
+                let opened = parse_handshake_anon(&keys.secret, &keys.public, init);
                 let key = PeerKey::from_bytes(opened.ok()?.peer_static_public).ok()?;
-                let known = self.by_key.get(&key).copied();
-                let peer = known.or_else(|| self.make_peer(&key, clock));
+                let known = self.by_key.get(&(door, key)).copied();
+                let peer = known.or_else(|| self.make_peer(&key, door, clock));
                 let tally = &self.gate.tally;
                 count(if peer.is_some() { &tally.taken } else { &tally.strangers });
                 return peer;
@@ -210,23 +215,26 @@ impl<O: Observer> Engine<O> {
         self.wire.routes.get(&number).copied()
     }
 
-    fn make_peer(&mut self, key: &PeerKey, clock: u64) -> Option<PeerId> {
+    fn make_peer(&mut self, key: &PeerKey, door: DoorId, clock: u64) -> Option<PeerId> {
         let grant = self.grants.find(key, clock)?;
+        let keys = self.gate.doors.get(door)?;
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
-        let peer = Peer::new(id, grant, &self.config, &self.gate.indices, &self.gate.lenient);
+        let peer = Peer::new(id, grant, keys, &self.gate.indices);
         self.peers.insert(id, peer);
-        self.by_key.insert(*key, id);
+        self.by_key.insert((door, *key), id);
         Some(id)
     }
 
     fn end_peer(&mut self, key: &PeerKey) {
-        let Some(id) = self.by_key.remove(key) else { return };
-        self.busy.remove(&id);
-        self.due.remove(&id);
-        self.resolver.forget(id);
-        if let Some(peer) = self.peers.remove(&id) {
-            peer.end(&mut self.sockets, &mut self.wire);
+        for door in 0..self.gate.doors.len() {
+            let Some(id) = self.by_key.remove(&(door, *key)) else { continue };
+            self.busy.remove(&id);
+            self.due.remove(&id);
+            self.resolver.forget(id);
+            if let Some(peer) = self.peers.remove(&id) {
+                peer.end(&mut self.sockets, &mut self.wire);
+            }
         }
     }
 

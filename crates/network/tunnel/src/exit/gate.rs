@@ -1,7 +1,7 @@
 //! What a datagram must pass before anything is computed for it, cheapest first.
 //!
 //! 1. It has the form of a WireGuard message.
-//! 2. A handshake message has a right MAC for this exit's key (two hashes).
+//! 2. A handshake message has a right MAC for one of this exit's keys (two hashes each).
 //! 3. Within this second few enough came, from its address and in all; else it must prove by a cookie that
 //!    it receives at its address (WireGuard's paper, section 5.3), and gets one if it doesn't (hashes, one
 //!    encryption of 16 bytes).
@@ -26,8 +26,11 @@ use super::Limits;
 use crate::keys::ToX25519 as _;
 
 const PERIOD: Duration = Duration::from_secs(1);
+/// The first byte of a handshake's messages (WireGuard's paper, section 5.4).
+const HANDSHAKE_INIT: u8 = 1;
+const HANDSHAKE_RESPONSE: u8 = 2;
 
-/// What became of handshake messages that were made for this exit's key.
+/// What became of handshake messages that were made for this exit's keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handshakes {
     /// Handed to a peer.
@@ -67,50 +70,61 @@ pub(super) fn count(counter: &AtomicU64) {
 
 /// The gate, and the keys behind it.
 pub(super) struct Gate {
-    pub(super) secret: x25519::StaticSecret,
-    pub(super) public: x25519::PublicKey,
+    /// The present key's comes first.
+    pub(super) doors: Vec<Door>,
     pub(super) indices: IndexTable,
     pub(super) tally: Arc<Tally>,
+    load: Load,
+}
+
+/// One of the exit's keys.
+pub(super) struct Door {
+    pub(super) secret: x25519::StaticSecret,
+    pub(super) public: x25519::PublicKey,
     /// Checks MACs, and never asks for a cookie.
     pub(super) lenient: Arc<RateLimiter>,
     /// Always asks for one.
     strict: RateLimiter,
-    load: Load,
 }
+
+/// Which of the exit's keys: its place among [`Gate::doors`].
+pub(super) type DoorId = usize;
 
 /// What passed.
 pub(super) enum Passed {
-    Packet(WgKind),
+    /// A handshake's message came for this key; others say themselves which session they are of.
+    Packet(WgKind, DoorId),
     /// Goes back where the datagram came from.
     Cookie(Packet),
     Nothing,
 }
 
 impl Gate {
-    pub(super) fn new(secret_key: &PeerSecret, limits: &Limits, tally: Arc<Tally>) -> Self {
-        let public = secret_key.public().to_x25519();
+    /// A gate for these keys, the present one first.
+    pub(super) fn new<'a>(
+        keys: impl IntoIterator<Item = &'a PeerSecret>,
+        limits: &Limits,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
-            secret: secret_key.to_x25519(),
-            public,
+            doors: keys.into_iter().map(Door::new).collect(),
             indices: IndexTable::from_os_rng(),
             tally,
-            lenient: Arc::new(RateLimiter::new(&public, u64::MAX)),
-            strict: RateLimiter::new(&public, 0),
             load: Load::new(limits, Instant::now()),
         }
     }
 
     pub(super) fn pass(&mut self, datagram: Packet, source: SocketAddr, now: Instant) -> Passed {
-        let Ok(packet) = self.lenient.verify_packet(source, datagram) else {
+        let Some((id, door, packet)) = door(&self.doors, datagram, source) else {
             return Passed::Nothing;
         };
         if !matches!(packet, WgKind::HandshakeInit(_) | WgKind::HandshakeResp(_))
             || self.load.takes(source.ip(), now)
         {
-            return Passed::Packet(packet);
+            return Passed::Packet(packet, id);
         }
-        match self.strict.verify_packet(source, packet.into()) {
-            Ok(packet) if self.load.takes_proven(source.ip()) => Passed::Packet(packet),
+        match door.strict.verify_packet(source, packet.into()) {
+            Ok(packet) if self.load.takes_proven(source.ip()) => Passed::Packet(packet, id),
             Ok(_) => {
                 count(&self.tally.dropped);
                 Passed::Nothing
@@ -125,9 +139,39 @@ impl Gate {
 
     /// To be called several times a second.
     pub(super) fn tick(&self) {
-        self.lenient.try_reset_count();
-        self.strict.try_reset_count();
+        for door in &self.doors {
+            door.lenient.try_reset_count();
+            door.strict.try_reset_count();
+        }
     }
+}
+
+impl Door {
+    fn new(key: &PeerSecret) -> Self {
+        let public = key.public().to_x25519();
+        Self {
+            secret: key.to_x25519(),
+            public,
+            lenient: Arc::new(RateLimiter::new(&public, u64::MAX)),
+            strict: RateLimiter::new(&public, 0),
+        }
+    }
+}
+
+/// The door whose key a handshake's message was made for; the first one for all others.
+fn door(doors: &[Door], datagram: Packet, source: SocketAddr) -> Option<(DoorId, &Door, WgKind)> {
+    let (last, others) = doors.split_last()?;
+    let verified = |door: &Door, datagram| door.lenient.verify_packet(source, datagram).ok();
+    if matches!(datagram.first(), Some(&(HANDSHAKE_INIT | HANDSHAKE_RESPONSE))) {
+        for (id, door) in others.iter().enumerate() {
+            if let Some(packet) = verified(door, Packet::copy_from(&datagram)) {
+                return Some((id, door, packet));
+            }
+        }
+        return verified(last, datagram).map(|packet| (others.len(), last, packet));
+    }
+    let first = doors.first()?;
+    verified(first, datagram).map(|packet| (0, first, packet))
 }
 
 /// Handshakes of this second.

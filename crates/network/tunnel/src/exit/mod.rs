@@ -45,6 +45,8 @@ pub struct ExitConfig {
     pub listen: SocketAddr,
     /// The exit's own key.
     pub secret_key: PeerSecret,
+    /// Keys that it had before: whoever knows it by one of these is served on.
+    pub former_keys: Vec<PeerSecret>,
     /// The exit's address inside all tunnels, which is the peers' resolver too: `100.64.0.1`, say.
     pub inner_address: Ipv4Addr,
     /// Largest inner packet, in bytes: 576 to 9000, [`DEFAULT_MTU`](crate::DEFAULT_MTU) when in doubt.
@@ -122,8 +124,8 @@ impl Exit {
         let grants = Arc::new(Grants::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Tally::default());
-        let told = (Arc::clone(&grants), Arc::clone(&stopping), Arc::clone(&tally));
-        let mut engine = Engine::new(config, observer, told.0, told.1, told.2)?;
+        let (for_loop, told) = (Arc::clone(&grants), Arc::clone(&stopping));
+        let mut engine = Engine::new(config, observer, for_loop, told, Arc::clone(&tally))?;
         let (listen_addr, waker) = (engine.listen_addr(), engine.waker());
         let thread =
             thread::Builder::new().name("tunnel-exit".into()).spawn(move || engine.run())?;
@@ -167,12 +169,6 @@ impl ExitHandle {
         self.0.grants.count((self.0.now)())
     }
 
-    /// What became of handshake messages so far.
-    #[must_use]
-    pub fn handshakes(&self) -> Handshakes {
-        self.0.tally.read()
-    }
-
     /// Counts of this exit that don't keep it running.
     #[must_use]
     pub fn watch(&self) -> ExitWatch {
@@ -207,7 +203,7 @@ impl ExitWatch {
         self.grants.count((self.now)())
     }
 
-    /// As [`ExitHandle::handshakes`].
+    /// What became of handshake messages so far.
     #[must_use]
     pub fn handshakes(&self) -> Handshakes {
         self.tally.read()

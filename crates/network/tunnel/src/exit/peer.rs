@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gotatun::noise::index_table::IndexTable;
-use gotatun::noise::rate_limiter::RateLimiter;
 use gotatun::noise::{Tunn, TunnResult};
 use gotatun::packet::{Packet, WgKind};
 use gotatun::tun::MtuWatcher;
 use mio::event::Event;
 
 use super::dns::{self, Resolver};
+use super::gate::Door;
 use super::grants::PeerGrant;
 use super::host::{HostSockets, PeerId};
 use super::tcp::TcpFlows;
@@ -57,20 +57,14 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(
-        id: PeerId,
-        grant: PeerGrant,
-        config: &ExitConfig,
-        indices: &IndexTable,
-        limiter: &Arc<RateLimiter>,
-    ) -> Self {
+    pub(super) fn new(id: PeerId, grant: PeerGrant, door: &Door, indices: &IndexTable) -> Self {
         let tunn = Tunn::new(
-            config.secret_key.to_x25519(),
+            door.secret.clone(),
             grant.public_key.to_x25519(),
             None,
             None,
             indices.clone(),
-            Arc::clone(limiter),
+            Arc::clone(&door.lenient),
         );
         let udp = UdpFlows::new(id);
         Self { id, grant, tunn, endpoint: None, sessions: VecDeque::new(), tcp: None, udp }

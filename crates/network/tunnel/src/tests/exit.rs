@@ -75,6 +75,38 @@ fn a_grant_that_expires_ends_live_flows() {
     assert_eq!(exit.handle.peers(), 0);
 }
 
+/// One device by two keys of the exit's at a time, as while these change over; with the grant both tunnels end.
+#[test]
+fn a_former_key_is_served_beside_the_present_one() {
+    let exit = TestExit::new(LOCAL);
+    let device = device(7);
+    exit.grant(&device, [127, 0, 0, 77]);
+    let by = |key: &PeerSecret| {
+        let peer_public_key = key.public();
+        let config = ClientConfig { peer_public_key, ..exit.client_config(&device) };
+        Client::spawn(config).unwrap()
+    };
+    let clients = [by(&exit.former_key), by(&exit.secret_key)];
+    let (to, accepted) = one_connection();
+    let flows = clients.each_ref().map(|client| {
+        let near = connect(client, to);
+        let far = accepted.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(far.peer_addr().unwrap().ip(), IpAddr::from([127, 0, 0, 77]));
+        (near, far)
+    });
+    assert_eq!(exit.handle.peers(), 1);
+    assert!(
+        by(&PeerSecret::from_bytes(&coarse::Secret::new([9; 32])))
+            .wait_connected(A_MOMENT)
+            .is_err()
+    );
+    exit.clock.store(2000, Ordering::SeqCst);
+    for (_, mut far) in flows {
+        let error = far.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
 #[test]
 fn a_peer_that_is_removed_loses_its_flows_and_others_keep_theirs() {
     let (exit, client) = pair();
@@ -298,9 +330,7 @@ fn under_load_an_initiator_must_show_its_address() {
     peer.send_outer(&initiation);
     let cookie = peer.receive_outer(PATIENCE).unwrap();
     assert_eq!((cookie[0], cookie.len()), (3, 64), "a cookie reply");
-    let cookie = bytes::BytesMut::from(&cookie[..]);
-    let cookie = gotatun::packet::Packet::from_bytes(cookie).try_into_wg().unwrap();
-    peer.tunn.handle_incoming_packet(cookie);
+    peer.take_cookie(&cookie);
     peer.connect();
 }
 
@@ -313,9 +343,9 @@ fn a_flood_of_strangers_makes_no_peer_and_gets_no_answer() {
         let initiation = stranger.initiation();
         stranger.send_outer(&initiation);
     }
-    eventually("the flood", || exit.handle.handshakes().strangers == 100);
+    eventually("the flood", || exit.handle.watch().handshakes().strangers == 100);
     let expected = crate::Handshakes { strangers: 100, ..crate::Handshakes::default() };
-    assert_eq!(exit.handle.handshakes(), expected);
+    assert_eq!(exit.handle.watch().handshakes(), expected);
     assert_eq!(stranger.receive_outer(A_MOMENT), None);
 }
 
@@ -333,17 +363,17 @@ fn under_a_flood_from_everywhere_all_get_cookies() {
         assert_eq!((cookie[0], cookie.len()), (3, 64), "a cookie reply");
     }
     let expected = crate::Handshakes { cookies: 50, ..crate::Handshakes::default() };
-    assert_eq!(exit.handle.handshakes(), expected, "none was opened");
-    // Who has a grant gets through with its cookie.
-    let mut peer = RawPeer::new(&exit, &device(1));
-    let initiation = peer.initiation();
-    peer.send_outer(&initiation);
-    let cookie = peer.receive_outer(PATIENCE).unwrap();
-    let cookie = bytes::BytesMut::from(&cookie[..]);
-    let cookie = gotatun::packet::Packet::from_bytes(cookie).try_into_wg().unwrap();
-    peer.tunn.handle_incoming_packet(cookie);
-    peer.connect();
-    assert_eq!(exit.handle.handshakes().taken, 1);
+    assert_eq!(exit.handle.watch().handshakes(), expected, "none was opened");
+    // Who has a grant gets through with its cookie, by either of the exit's keys.
+    for (taken, key) in [(1, &exit.secret_key), (2, &exit.former_key)] {
+        let mut peer = RawPeer::by(&exit, key, &device(1));
+        let initiation = peer.initiation();
+        peer.send_outer(&initiation);
+        let cookie = peer.receive_outer(PATIENCE).unwrap();
+        peer.take_cookie(&cookie);
+        peer.connect();
+        assert_eq!(exit.handle.watch().handshakes().taken, taken);
+    }
 }
 
 /// What isn't made for the exit's key counts for nothing: no stranger to that key puts it under load.
@@ -360,7 +390,7 @@ fn messages_without_a_right_mac_put_nobody_under_load() {
     }
     peer.connect();
     let expected = crate::Handshakes { taken: 1, ..crate::Handshakes::default() };
-    assert_eq!(exit.handle.handshakes(), expected);
+    assert_eq!(exit.handle.watch().handshakes(), expected);
 }
 
 #[test]

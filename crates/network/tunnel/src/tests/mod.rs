@@ -41,6 +41,7 @@ pub(super) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 pub(super) struct TestExit {
     pub(super) handle: ExitHandle,
     pub(super) secret_key: PeerSecret,
+    pub(super) former_key: PeerSecret,
     pub(super) clock: Arc<AtomicU64>,
     /// How often the loop has looked at the clock: once a turn.
     pub(super) turns: Arc<AtomicU64>,
@@ -59,10 +60,11 @@ impl TestExit {
         let clock = Arc::new(AtomicU64::new(1000));
         let turns = Arc::new(AtomicU64::new(0));
         let (hands, counter) = (Arc::clone(&clock), Arc::clone(&turns));
-        let secret_key = PeerSecret::from_bytes(&coarse::Secret::new([0x55; 32]));
+        let (secret_key, former_key) = (device(0x55), device(0x44));
         let config = ExitConfig {
             listen: loopback(0),
             secret_key: secret_key.clone(),
+            former_keys: vec![former_key.clone()],
             inner_address: INNER,
             mtu: DEFAULT_MTU,
             policy,
@@ -73,7 +75,7 @@ impl TestExit {
             }),
         };
         let handle = Exit::spawn(config, observer).unwrap();
-        Self { handle, secret_key, clock, turns }
+        Self { handle, secret_key, former_key, clock, turns }
     }
 
     /// Lets a device in until 2000.

@@ -25,10 +25,15 @@ pub(super) struct RawPeer {
 
 impl RawPeer {
     pub(super) fn new(exit: &TestExit, device: &PeerSecret) -> Self {
+        Self::by(exit, &exit.secret_key, device)
+    }
+
+    /// A device that knows the exit by this key.
+    pub(super) fn by(exit: &TestExit, key: &PeerSecret, device: &PeerSecret) -> Self {
         let public = device.public().to_x25519();
         let tunn = Tunn::new(
             device.to_x25519(),
-            exit.secret_key.public().to_x25519(),
+            key.public().to_x25519(),
             None,
             None,
             IndexTable::from_os_rng(),
@@ -53,6 +58,12 @@ impl RawPeer {
         let mut buffer = [0; 2000];
         self.socket.set_read_timeout(Some(time)).unwrap();
         self.socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
+    }
+
+    /// Takes in a cookie reply: the next initiation shows it.
+    pub(super) fn take_cookie(&mut self, reply: &[u8]) {
+        let reply = Packet::from_bytes(BytesMut::from(reply)).try_into_wg().unwrap();
+        self.tunn.handle_incoming_packet(reply);
     }
 
     /// Makes the handshake.
