@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-
-use crate::process::output;
+use reproducible::output;
 
 /// The modules that a Debian kernel needs to have vsock and, where there is one, the security module; in the order of loading. Those
 /// that need not be there are built into some kernels, or newer than others.
