@@ -32,7 +32,7 @@ enum Needed {
 pub(crate) struct Kernel {
     pub(crate) image: Vec<u8>,
     pub(crate) modules: Vec<(String, Vec<u8>)>,
-    /// Where it came from: a file, or NAME=VERSION of a Debian package.
+    /// Where it came from: a file's name, without its place, or NAME=VERSION of a Debian package.
     pub(crate) source: String,
 }
 
@@ -40,7 +40,8 @@ impl Kernel {
     /// From these files.
     pub(crate) fn of_files(image: &Path, modules: &[PathBuf]) -> Result<Self> {
         let modules = modules.iter().map(|module| named(module)).collect::<Result<_>>()?;
-        Ok(Self { image: read(image)?, modules, source: image.display().to_string() })
+        let (source, image) = named(image)?;
+        Ok(Self { image, modules, source })
     }
 
     /// From a Debian package: a `.deb` file, or a name (also `NAME=VERSION`) that apt knows. A name that depends on the kernel's own
@@ -129,7 +130,7 @@ fn named(path: &Path) -> Result<(String, Vec<u8>)> {
     Ok((name.to_string_lossy().into_owned(), read(path)?))
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 

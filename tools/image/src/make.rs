@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use eif::{Image, Measurements};
-use reproducible::{CLibrary, Order, Program, Tools};
+use reproducible::{CLibrary, Order, Program, Tools, remove};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::Recipe;
@@ -84,8 +85,11 @@ pub(crate) fn make_with(
         Some(image) => Kernel::of_files(image, &arguments.module)?,
         None => Kernel::of_debian(&arguments.kernel_package)?,
     };
-    let order = programs();
     let out = &arguments.out;
+    let (file, description) = (out.join("cloakroom-enclave.eif"), out.join("measurements.json"));
+    remove(&file)?;
+    remove(&description)?;
+    let order = programs();
     let built = if arguments.check { order.build_twice(out)? } else { order.build(out)? };
     for difference in &built.differences {
         say(&format!("{difference}: see both in {}", out.display()));
@@ -109,13 +113,19 @@ pub(crate) fn make_with(
     // What is published is what the file that was written measures to.
     ensure!(Image::decode(&bytes)? == image, "the image is not read as it was written");
     let measurements = image.measurements();
-    let file = out.join("cloakroom-enclave.eif");
     std::fs::write(&file, &bytes).with_context(|| format!("writing {}", file.display()))?;
     let described = describe(&measurements, &kernel.source)?;
-    std::fs::write(out.join("measurements.json"), &described)?;
+    std::fs::write(&description, &described)?;
     say(&described);
     say(&format!("{}: {} bytes", file.display(), bytes.len()));
     Ok(Some(Made { file, image, measurements }))
+}
+
+#[derive(Serialize)]
+struct MadeWith<'a> {
+    kernel: &'a str,
+    #[serde(flatten)]
+    tools: Tools,
 }
 
 /// JSON: the measurements as `provider.json` has them, and what the image was made with.
@@ -123,6 +133,6 @@ fn describe(measurements: &Measurements, kernel: &str) -> Result<String> {
     let Measurements { pcr0, pcr1, pcr2 } = measurements;
     Ok(serde_json::to_string_pretty(&json!({
         "pcrs": {"0": hex::encode(pcr0), "1": hex::encode(pcr1), "2": hex::encode(pcr2)},
-        "made_with": {"kernel": kernel, "tools": Tools::here()?},
+        "made_with": MadeWith { kernel, tools: Tools::here()? },
     }))?)
 }

@@ -12,7 +12,7 @@ mod sources;
 mod tools;
 
 pub use compare::Difference;
-pub use order::{Built, CLibrary, Order, Program};
+pub use order::{Built, CLibrary, Order, Program, remove};
 pub use process::output;
 pub use sources::Commit;
 pub use tools::{Tools, host};

@@ -1,5 +1,6 @@
 //! Building.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -98,8 +99,8 @@ impl<const N: usize> Order<N> {
             for (file, bytes) in kept {
                 if difference.is_some() {
                     std::fs::write(&file, bytes)?;
-                } else if file.exists() {
-                    std::fs::remove_file(&file)?;
+                } else {
+                    remove(&file)?;
                 }
             }
             differences.extend(difference);
@@ -156,6 +157,19 @@ impl<const N: usize> Order<N> {
 
     fn names(&self) -> String {
         self.programs.map(|program| program.name).join(" and ")
+    }
+}
+
+/// Removes what a former build left.
+///
+/// # Errors
+/// When it is there and can't be removed.
+pub fn remove(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", file.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask release`: the client as it is published, the same bytes for whoever builds it. See docs/operations/reproducible-builds.md.
 //!
 //! Its C library is the system's: names are resolved as the system is set up to (nsswitch.conf), which a static glibc can't do, the
-//! library's repairs reach it, and the library's version is no part of its bytes.
+//! library's repairs reach it, and the library itself is no part of its bytes.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use aws_lc_rs::digest::{SHA256, digest};
-use reproducible::{Built, CLibrary, Commit, Difference, Order, Program, Tools, host};
+use reproducible::{Built, CLibrary, Commit, Difference, Order, Program, Tools, host, remove};
 use serde::Serialize;
 
 /// The program that customers run.
@@ -65,9 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let out = &arguments.out;
     let (program, description) = (out.join(CLIENT), out.join(format!("{CLIENT}.json")));
     for file in [&program, &description] {
-        if file.exists() {
-            std::fs::remove_file(file)?;
-        }
+        remove(file)?;
     }
     // Before the build, which may take a while, and after which the sources may be others.
     let source = Commit::here()?;
