@@ -34,30 +34,33 @@ impl Archive {
 
     /// The whole archive.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
-        self.entries = 0;
-        self.add_numbered("TRAILER!!!", [0, 0, 0, 0, 1, 0], (0, 0), &[])?;
+        self.add_numbered(0, "TRAILER!!!", 0, (0, 0), &[])?;
         self.pad(BLOCK);
         Ok(self.bytes)
     }
 
     fn add(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) -> Result<()> {
         self.entries += 1;
-        self.add_numbered(name, [self.entries, mode, 0, 0, 1, 0], device, content)
+        self.add_numbered(self.entries, name, mode, device, content)
     }
 
-    /// `first`: inode, mode, owner, group, links, time.
     fn add_numbered(
         &mut self,
+        inode: u32,
         name: &str,
-        first: [u32; 6],
-        device: (u32, u32),
+        mode: u32,
+        (major, minor): (u32, u32),
         content: &[u8],
     ) -> Result<()> {
         let length =
             |length: usize| u32::try_from(length).with_context(|| format!("{name}: too long"));
+        let (size, name_size) = (length(content.len())?, length(name.len() + 1)?);
+        let (owner, group, links, time, checksum) = (0, 0, 1, 0, 0);
+        // The device that the file is on, and the one that it is.
+        let devices = [0, 0, major, minor];
         self.bytes.extend_from_slice(b"070701");
-        let last = [length(content.len())?, 0, 0, device.0, device.1, length(name.len() + 1)?, 0];
-        for number in first.into_iter().chain(last) {
+        let first = [inode, mode, owner, group, links, time, size];
+        for number in first.into_iter().chain(devices).chain([name_size, checksum]) {
             self.bytes.extend_from_slice(format!("{number:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(name.as_bytes());
@@ -87,71 +90,19 @@ mod tests {
         let bytes = archive.finish().unwrap();
         let text: String =
             bytes.iter().map(|byte| if *byte == 0 { '.' } else { char::from(*byte) }).collect();
-        let expected = [
-            // magic, inode, mode, owner, group, links, time, size, device, rdevice, length of the name with its zero, checksum
-            "070701",
-            "00000001",
-            "000041ed",
-            "00000000",
-            "00000000",
-            "00000001",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000004",
-            "00000000",
-            "dev...",
-            "070701",
-            "00000002",
-            "00002180",
-            "00000000",
-            "00000000",
-            "00000001",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000005",
-            "00000001",
-            "0000000c",
-            "00000000",
-            "dev/console...",
-            "070701",
-            "00000003",
-            "000081ed",
-            "00000000",
-            "00000000",
-            "00000001",
-            "00000000",
-            "00000005",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000005",
-            "00000000",
-            "init..",
-            "hello...",
-            "070701",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000001",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "00000000",
-            "0000000b",
-            "00000000",
-            "TRAILER!!!....",
-        ]
-        .concat();
+        // Magic; inode, mode, owner, group, links, time, size; the device that it is on, and the one that it is; length of the name
+        // with its zero, checksum; name; content.
+        let expected = "
+            070701 00000001 000041ed 00000000 00000000 00000001 00000000 00000000
+            00000000 00000000 00000000 00000000 00000004 00000000 dev...
+            070701 00000002 00002180 00000000 00000000 00000001 00000000 00000000
+            00000000 00000000 00000005 00000001 0000000c 00000000 dev/console...
+            070701 00000003 000081ed 00000000 00000000 00000001 00000000 00000005
+            00000000 00000000 00000000 00000000 00000005 00000000 init.. hello...
+            070701 00000000 00000000 00000000 00000000 00000001 00000000 00000000
+            00000000 00000000 00000000 00000000 0000000b 00000000 TRAILER!!!...."
+            .split_whitespace()
+            .collect::<String>();
         assert_eq!(text.trim_end_matches('.'), expected.trim_end_matches('.'));
         assert_eq!(bytes.len(), 512);
     }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-
-use crate::process::output;
+use reproducible::output;
 
 /// The modules that a Debian kernel needs to have vsock and, where there is one, the security module; in the order of loading. Those
 /// that need not be there are built into some kernels, or newer than others.
@@ -33,7 +32,7 @@ enum Needed {
 pub(crate) struct Kernel {
     pub(crate) image: Vec<u8>,
     pub(crate) modules: Vec<(String, Vec<u8>)>,
-    /// Where it came from.
+    /// Where it came from: a file's name, without its place, or NAME=VERSION of a Debian package.
     pub(crate) source: String,
 }
 
@@ -41,7 +40,8 @@ impl Kernel {
     /// From these files.
     pub(crate) fn of_files(image: &Path, modules: &[PathBuf]) -> Result<Self> {
         let modules = modules.iter().map(|module| named(module)).collect::<Result<_>>()?;
-        Ok(Self { image: read(image)?, modules, source: image.display().to_string() })
+        let (source, image) = named(image)?;
+        Ok(Self { image, modules, source })
     }
 
     /// From a Debian package: a `.deb` file, or a name (also `NAME=VERSION`) that apt knows. A name that depends on the kernel's own
@@ -55,15 +55,14 @@ impl Kernel {
         };
         let files = room.path().join("files");
         output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&files))?;
-        let fields = ["Package", "Version"];
-        let source = output(Command::new("dpkg-deb").arg("-f").arg(&deb).args(fields))?;
+        let name_and_version = "--showformat=${Package}=${Version}";
+        let source = output(Command::new("dpkg-deb").args(["--show", name_and_version]).arg(&deb))?;
         let image = only_entry(&files.join("boot"), "vmlinuz-")?;
         let modules = files.join("lib/modules");
         let modules =
             [files.join("usr/lib/modules"), modules].into_iter().find(|path| path.exists());
         let modules = only_entry(&modules.context("a kernel package without modules")?, "")?;
         let modules = debian_modules(&modules.join("kernel"))?;
-        let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
         Ok(Self { image: read(&image)?, modules, source })
     }
 }
@@ -94,11 +93,21 @@ fn debian_modules(directory: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 
 fn download(package: &str, room: &Path) -> Result<PathBuf> {
     let hint = "apt has no such package, or its lists are old: as root, run `apt-get update`";
-    let depends = output(Command::new("apt-cache").args(["depends", package])).context(hint)?;
-    let mut own = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let own = own.find(|name| name.starts_with("linux-image-")).unwrap_or(package);
-    output(Command::new("apt-get").args(["download", own]).current_dir(room)).context(hint)?;
+    let show = ["show", "--no-all-versions", package];
+    let shown = output(Command::new("apt-cache").args(show)).context(hint)?;
+    // Asked for a version that it hasn't, apt-cache shows nothing, and doesn't complain.
+    ensure!(!shown.is_empty(), "{package}: {hint}");
+    let own = own_package(&shown).unwrap_or_else(|| package.to_owned());
+    output(Command::new("apt-get").args(["download", &own]).current_dir(room)).context(hint)?;
     only_entry(room, "linux-image-")
+}
+
+/// The kernel's own package on which a package that is shown depends, as NAME=VERSION.
+fn own_package(shown: &str) -> Option<String> {
+    let mut depends = shown.lines().filter_map(|line| line.strip_prefix("Depends: "));
+    let own = depends.next()?.split(", ").find(|one| one.starts_with("linux-image-"))?;
+    let Some((name, version)) = own.split_once(" (= ") else { return Some(own.to_owned()) };
+    Some(format!("{name}={}", version.trim_end_matches(')')))
 }
 
 /// The one entry whose name begins like this.
@@ -121,7 +130,7 @@ fn named(path: &Path) -> Result<(String, Vec<u8>)> {
     Ok((name.to_string_lossy().into_owned(), read(path)?))
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -139,6 +148,17 @@ mod tests {
         image[0x20e..0x210].copy_from_slice(&0xffff_u16.to_le_bytes());
         assert_eq!(version(&image), None);
         assert_eq!(version(b"a stand-in"), None);
+    }
+
+    #[test]
+    fn a_package_that_stands_for_a_kernel_names_its_version() {
+        let own =
+            |depends: &str| own_package(&format!("Package: any\nDepends: {depends}\nSize: 1"));
+        let versioned = own("kmod, linux-image-6.1.0-1-amd64 (= 6.1.5-1), other (= 2)");
+        assert_eq!(versioned.unwrap(), "linux-image-6.1.0-1-amd64=6.1.5-1");
+        assert_eq!(own("linux-image-6.1.0-1-amd64").unwrap(), "linux-image-6.1.0-1-amd64");
+        assert_eq!(own("kmod, linux-base (>= 4.3~)"), None);
+        assert_eq!(own_package("Package: any\nSize: 1"), None);
     }
 
     #[test]

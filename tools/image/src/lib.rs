@@ -13,7 +13,6 @@ mod make;
 mod microvm;
 mod parent;
 mod process;
-mod programs;
 mod recipe;
 
 pub use make::{MakeArguments, make};

@@ -1,18 +1,31 @@
 //! `cargo xtask image`: builds the enclave's image and says what it measures to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use eif::{Image, Measurements};
+use reproducible::{CLibrary, Order, Program, Tools, remove};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::Recipe;
 use crate::kernel::Kernel;
-use crate::programs::{self, Programs};
 
 /// The port on which the enclave listens for its parent.
 pub(crate) const PORT: u32 = 5005;
+
+/// What runs in the enclave. It has no C library beside it, so theirs is linked in.
+fn programs() -> Order<2> {
+    Order {
+        programs: [
+            Program { package: "init", name: "cloakroom-init" },
+            Program { package: "enclave", name: "cloakroom-enclave" },
+        ],
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        c_library: CLibrary::Static,
+    }
+}
 
 /// How an image is made.
 #[derive(Args)]
@@ -53,38 +66,44 @@ pub(crate) struct Made {
     pub(crate) measurements: Measurements,
 }
 
-/// Makes the image that attests by Nitro's module; `say` hears what was measured, as lines of JSON.
+/// Makes the image that attests by Nitro's module; `say` hears what was measured, as lines of JSON. Whether two builds, if two were
+/// asked for, are the same; otherwise there is no image.
 ///
 /// # Errors
-/// When it can't be made, or two builds differ.
-pub fn make(arguments: &MakeArguments, say: &dyn Fn(&str)) -> Result<()> {
-    make_with(arguments, "nitro", say).map(drop)
+/// When it can't be made.
+pub fn make(arguments: &MakeArguments, say: &dyn Fn(&str)) -> Result<bool> {
+    Ok(make_with(arguments, "nitro", say)?.is_some())
 }
 
-/// Makes the image whose enclave has this security module.
+/// Makes the image whose enclave has this security module; nothing, if two builds differ.
 pub(crate) fn make_with(
     arguments: &MakeArguments,
     security_module: &str,
     say: &dyn Fn(&str),
-) -> Result<Made> {
+) -> Result<Option<Made>> {
     let kernel = match &arguments.kernel {
         Some(image) => Kernel::of_files(image, &arguments.module)?,
         None => Kernel::of_debian(&arguments.kernel_package)?,
     };
-    let source = workspace()?;
-    std::fs::create_dir_all(&arguments.out)?;
-    let out = arguments.out.canonicalize()?;
-    let programs = if arguments.check {
-        build_twice(&source, &out)?
-    } else {
-        programs::build(&source, &out.join("build"))?
-    };
+    let out = &arguments.out;
+    let (file, description) = (out.join("cloakroom-enclave.eif"), out.join("measurements.json"));
+    remove(&file)?;
+    remove(&description)?;
+    let order = programs();
+    let built = if arguments.check { order.build_twice(out)? } else { order.build(out)? };
+    for difference in &built.differences {
+        say(&format!("{difference}: see both in {}", out.display()));
+    }
+    if !built.differences.is_empty() {
+        return Ok(None);
+    }
+    let [init, enclave] = built.programs;
     let image = Recipe {
         kernel: kernel.image,
         command_line: arguments.cmdline.clone(),
         modules: kernel.modules,
-        init: programs.init,
-        enclave: programs.enclave,
+        init,
+        enclave,
         arguments: ["--listen", &format!("vsock:any:{PORT}"), "--module", security_module]
             .map(str::to_owned)
             .to_vec(),
@@ -94,55 +113,26 @@ pub(crate) fn make_with(
     // What is published is what the file that was written measures to.
     ensure!(Image::decode(&bytes)? == image, "the image is not read as it was written");
     let measurements = image.measurements();
-    let file = out.join("cloakroom-enclave.eif");
     std::fs::write(&file, &bytes).with_context(|| format!("writing {}", file.display()))?;
     let described = describe(&measurements, &kernel.source)?;
-    std::fs::write(out.join("measurements.json"), &described)?;
+    std::fs::write(&description, &described)?;
     say(&described);
     say(&format!("{}: {} bytes", file.display(), bytes.len()));
-    Ok(Made { file, image, measurements })
+    Ok(Some(Made { file, image, measurements }))
 }
 
-/// Builds in two places that have nothing in common but the machine.
-fn build_twice(source: &Path, out: &Path) -> Result<Programs> {
-    let rooms = ["first", "the-second-one"].map(|name| out.join(name));
-    // Both copies are taken before anything is built: somebody may be at work on the sources.
-    for room in &rooms {
-        if room.exists() {
-            std::fs::remove_dir_all(room)?;
-        }
-        programs::copy_sources(source, &room.join("source"))?;
-    }
-    let [first, second] = rooms.map(|room| {
-        let built = programs::build(&room.join("source"), &room.join("target"))?;
-        std::fs::remove_dir_all(&room)?;
-        anyhow::Ok(built)
-    });
-    let (first, second) = (first?, second?);
-    for (name, first, second) in [
-        ("cloakroom-init", &first.init, &second.init),
-        ("cloakroom-enclave", &first.enclave, &second.enclave),
-    ] {
-        if first != second {
-            std::fs::write(out.join(format!("{name}.first")), first)?;
-            std::fs::write(out.join(format!("{name}.second")), second)?;
-            bail!("two builds of {name} differ: see both in {}", out.display());
-        }
-    }
-    Ok(first)
+#[derive(Serialize)]
+struct MadeWith<'a> {
+    kernel: &'a str,
+    #[serde(flatten)]
+    tools: Tools,
 }
 
 /// JSON: the measurements as `provider.json` has them, and what the image was made with.
 fn describe(measurements: &Measurements, kernel: &str) -> Result<String> {
-    let [rustc, cc] = programs::tools()?;
     let Measurements { pcr0, pcr1, pcr2 } = measurements;
     Ok(serde_json::to_string_pretty(&json!({
         "pcrs": {"0": hex::encode(pcr0), "1": hex::encode(pcr1), "2": hex::encode(pcr2)},
-        "made_with": {"kernel": kernel, "rustc": rustc, "cc": cc},
+        "made_with": MadeWith { kernel, tools: Tools::here()? },
     }))?)
-}
-
-fn workspace() -> Result<PathBuf> {
-    let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
-    Ok(metadata.workspace_root.into_std_path_buf().canonicalize()?)
 }

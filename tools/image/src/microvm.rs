@@ -45,13 +45,14 @@ pub struct BootArguments {
     patience: u64,
 }
 
-/// Makes the image, boots it, and has it attest; `programs` is where `cloakroom-nsm` and `cloakroom-parent` are.
+/// Makes the image, boots it, and has it attest; `programs` is where `cloakroom-nsm` and `cloakroom-parent` are. Whether two builds,
+/// if two were asked for, are the same; otherwise nothing is booted.
 ///
 /// # Errors
 /// When anything doesn't come about: with what the machine's console showed.
-pub fn boot(arguments: &BootArguments, programs: &Path, say: &dyn Fn(&str)) -> Result<()> {
+pub fn boot(arguments: &BootArguments, programs: &Path, say: &dyn Fn(&str)) -> Result<bool> {
     let module = format!("vsock:{HOST_CID}:{MODULE_PORT}");
-    let made = make_with(&arguments.make, &module, say)?;
+    let Some(made) = make_with(&arguments.make, &module, say)? else { return Ok(false) };
     let room = tempfile::tempdir()?;
     let room = room.path();
     let (device, monitor) = (room.join("device"), room.join("machine"));
@@ -76,7 +77,7 @@ pub fn boot(arguments: &BootArguments, programs: &Path, say: &dyn Fn(&str)) -> R
         "module {}: the document verifies, PCR0 to PCR2 are the image's",
         attested.module_id
     ));
-    Ok(())
+    Ok(true)
 }
 
 /// The software module, on the socket to which the vsock device takes the machine's streams to [`MODULE_PORT`].

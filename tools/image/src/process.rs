@@ -1,28 +1,19 @@
-//! Other programs: asked, or kept running.
+//! Other programs, kept running.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 /// How often is looked whether something has come about.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// What a program prints; an error with what it complained of when it fails.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let done = command.output().with_context(|| format!("{name} can't be started"))?;
-    let complaint = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    ensure!(done.status.success(), "{name} failed: {complaint}");
-    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
-}
 
 /// A program that runs until this is dropped; what it says is in a file.
 pub(crate) struct Running {
     name: String,
     child: Child,
-    said: std::path::PathBuf,
+    said: PathBuf,
 }
 
 impl Running {
@@ -30,10 +21,9 @@ impl Running {
         let said = room.join(format!("{name}.log"));
         let log = std::fs::File::create(&said)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| {
-            let program = command.get_program().to_string_lossy().into_owned();
-            format!("{program} can't be started")
-        })?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} can't be started", command.get_program().display()))?;
         Ok(Self { name: name.to_owned(), child, said })
     }
 

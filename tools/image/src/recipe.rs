@@ -50,6 +50,7 @@ impl Recipe {
         archive.directory("dev")?;
         archive.character_device("dev/console", CONSOLE)?;
         archive.directory("modules")?;
+        ensure!(self.modules.len() <= 100, "modules have two digits to be put in order by");
         for (index, (name, module)) in self.modules.iter().enumerate() {
             ensure!(!name.contains('/'), "{name}: a module's name is no path");
             archive.file(&format!("modules/{index:02}-{name}"), 0o644, module)?;

@@ -101,4 +101,9 @@ fn what_would_be_read_as_something_else_is_no_part() {
     let mut other = recipe();
     other.modules[0].0 = "../init".into();
     assert!(other.image().is_err());
+    let mut other = recipe();
+    other.modules = vec![("any.ko".into(), Vec::new()); 100];
+    assert!(other.image().is_ok());
+    other.modules.push(("late.ko".into(), Vec::new()));
+    assert!(other.image().is_err());
 }

@@ -10,6 +10,7 @@ mod image;
 mod layers;
 mod needs;
 mod programs;
+mod release;
 mod supply;
 mod test;
 
@@ -40,6 +41,8 @@ enum Chore {
     Image(enclave_image::MakeArguments),
     /// Boot the enclave's image in a virtual machine and have it attest (needs QEMU and vhost-device-vsock)
     Microvm(enclave_image::BootArguments),
+    /// Build the client that is published, the same bytes each time, and say what they are
+    Release(release::Arguments),
     /// Run the decoders' fuzz targets
     Fuzz(fuzz::Arguments),
     /// Build every program and run every test
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Chore::Sbom(arguments) => supply::sbom(&arguments),
         Chore::Image(arguments) => image::make(&arguments),
         Chore::Microvm(arguments) => image::boot(&arguments),
+        Chore::Release(arguments) => release::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };

@@ -7,10 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Runs cargo with these arguments; it shows its own progress.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
+    ensure!(cargo_succeeds(arguments)?, "cargo {} failed", arguments.join(" "));
+    Ok(())
+}
+
+/// Whether cargo, with these arguments, says that all is well.
+pub(crate) fn cargo_succeeds(arguments: &[&str]) -> Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(arguments).status().context("cargo can't be started")?;
-    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
-    Ok(())
+    Ok(status.success())
 }
 
 /// Builds every program and says in which directory they are.

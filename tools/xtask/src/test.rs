@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
-/// Runs the tests.
+/// Runs the tests; whether none failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let Arguments { packages, exclude, rest } = arguments;
     let tested = |package: &str| {
@@ -40,8 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     for package in exclude {
         all.extend(["--exclude", package]);
     }
+    // A test that doesn't compile couldn't be tried; one that fails was.
+    programs::cargo(&[&all[..], &["--no-run"]].concat())?;
     all.push("--");
     all.extend(rest.iter().map(String::as_str));
-    programs::cargo(&all)?;
-    Ok(true)
+    programs::cargo_succeeds(&all)
 }

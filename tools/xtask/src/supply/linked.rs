@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use reproducible::host;
 use serde::Deserialize;
 
 /// A program's package and all that is linked into it.
@@ -112,14 +113,4 @@ fn checksums(lock: &Path) -> Result<BTreeMap<(String, String), String>> {
     let lock: Lock = toml::from_str(&std::fs::read_to_string(lock)?)?;
     let entries = lock.package.into_iter();
     Ok(entries.filter_map(|one| Some(((one.name, one.version), one.checksum?))).collect())
-}
-
-/// The triple of this machine, as the compiler names it.
-fn host() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = std::process::Command::new(rustc).arg("-vV").output()?;
-    ensure!(output.status.success(), "rustc -vV failed");
-    let text = String::from_utf8(output.stdout)?;
-    let triple = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(triple.context("rustc names no host")?.to_owned())
 }

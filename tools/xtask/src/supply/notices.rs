@@ -69,19 +69,24 @@ fn where_from(package: &Package) -> String {
 fn licence_files(sources: &Path) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     let mut folders = vec![sources.to_owned()];
+    let is_wanted = |name: &str| {
+        let wanted = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE"];
+        wanted.iter().any(|start| name.starts_with(start))
+    };
     while let Some(folder) = folders.pop() {
         let mut entries: Vec<_> = std::fs::read_dir(&folder)?.collect::<Result<_, _>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name().to_string_lossy().to_ascii_uppercase();
-            let wanted = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE"];
-            if !wanted.iter().any(|start| name.starts_with(start)) {
+            // In a folder of licences, files have the licences' names.
+            if folder == sources && !is_wanted(&name) {
                 continue;
             }
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
-            } else if let Ok(text) = std::fs::read_to_string(entry.path()) {
-                texts.push(text.replace("\r\n", "\n"));
+            } else {
+                let text = std::fs::read(entry.path())?;
+                texts.push(String::from_utf8_lossy(&text).replace("\r\n", "\n"));
             }
         }
     }
@@ -91,6 +96,21 @@ fn licence_files(sources: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn licences_lie_at_the_top_or_in_a_folder_of_their_own_in_any_letters() {
+        let room = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &[u8]| std::fs::write(room.path().join(name), text).unwrap();
+        std::fs::create_dir(room.path().join("LICENSES")).unwrap();
+        std::fs::create_dir(room.path().join("src")).unwrap();
+        put("LICENSES/MIT.txt", b"first");
+        put("Licence-Apache", b"by J\xf6rg\r\nsecond");
+        put("src/LICENSE", b"not at the top");
+        put("README.md", b"no licence");
+        let mut texts = licence_files(room.path()).unwrap();
+        texts.sort();
+        assert_eq!(texts, ["by J\u{fffd}rg\nsecond", "first"]);
+    }
 
     #[test]
     fn the_clients_notices_have_every_package_and_the_texts_that_must_go_along() {
