@@ -44,14 +44,15 @@ const { payload: issuance } = await jwtVerify(receipt, createLocalJWKSet(boot.is
 const key = await json(await fetch(`${urls.blind_token_service}/api/v1/public-key?purpose=dedicated-ip`));
 
 // The request to the enclave, sealed, and its answer.
-const device = generateKeyPairSync('x25519').publicKey.export({ format: 'jwk' });
+const pair = generateKeyPairSync('x25519');
+const device = pair.publicKey.export({ format: 'jwk' });
 const deviceKey = Buffer.from(device.x, 'base64url').toString('base64');
 const tokenBytes = Buffer.from(token.serialize());
 const content = {
   srt, receipt, seed: seed.toString('hex'), token: tokenBytes.toString('base64url'), key, device: deviceKey,
 };
 const bound = createHash('sha256').update(tokenBytes).digest();
-const sealed = await seal(sealingKey, bound, JSON.stringify(content));
+const sealed = await seal(sealingKey, bound, pair, content);
 const answer = await json(await assign(urls, presented(token), sealed.request.toString('base64url')));
 const { granted } = sealed.open(Buffer.from(answer.sealed, 'base64url'));
 if (granted === undefined) throw new Error('the enclave refused');

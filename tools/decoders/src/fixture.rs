@@ -207,6 +207,7 @@ pub(crate) fn assign_request() -> AssignRequest {
         token: TOKEN.clone(),
         key: published(),
         device: device(),
+        device_proof: None,
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use attested::Attested;
 use coarse::system_rng;
 use dip_api::{Assigned, Refreshed};
+use encoding::Base64Url;
 use jws::Compact;
 use lab::Town;
 use lease::LeaseId;
@@ -11,7 +12,8 @@ use minting::{AssignRequest, Minted, RefreshRequest};
 use peer_key::PeerSecret;
 use privacy_pass::{SpendHash, TokenHeader, TokenResponse};
 use receipt::SubscriptionId;
-use seal::AnswerKey;
+use seal::{AnswerKey, Sealer};
+use serde_json::{Value, json};
 use wallet::{Drawing, Drawn, Leased, Sealed};
 use wire::envelope;
 
@@ -110,6 +112,7 @@ impl Customer {
             token: drawn.token()?,
             key: drawn.key().clone(),
             device: self.device.public(),
+            device_proof: None,
         })
     }
 
@@ -119,7 +122,7 @@ impl Customer {
     /// When it doesn't fit.
     pub fn seal(&self, bought: &Bought, enclave: &Attested) -> Result<(Sealed, SpendHash)> {
         let Bought { srt, drawn } = bought;
-        Ok(drawn.seal_request(srt, self.device.public(), enclave, &mut system_rng())?)
+        Ok(drawn.seal_request(srt, &self.device, enclave, &mut system_rng())?)
     }
 
     /// Presents the token with a sealed request: the DIP service's answer, whatever it is.
@@ -160,23 +163,41 @@ impl Customer {
     /// When the DIP service or the enclave refuses.
     pub fn refresh(&self, srt: &Compact, leased: &Leased) -> Result<Minted> {
         let enclave = self.services.attest()?;
-        let (device, lease) = (self.device.public(), leased.minted.lease);
-        let sealed = leased.seal_request(srt, device, &enclave, &mut system_rng())?;
+        let lease = leased.minted.lease;
+        let sealed = leased.seal_request(srt, &self.device, &enclave, &mut system_rng())?;
         let refreshed: Refreshed = self.services.refresh(lease, &sealed.request)?.json()?;
-        Ok(sealed.open(&refreshed.sealed.0, lease, &device, &enclave, now())?)
+        Ok(sealed.open(&refreshed.sealed.0, lease, &self.device.public(), &enclave, now())?)
     }
 }
 
-/// Seals any assignment's content to an enclave, bound to any token.
+/// Seals any assignment's content to an enclave, bound to any token, with a proof by any device.
 ///
 /// # Errors
 /// When it doesn't fit.
 pub fn seal_assignment(
     content: &AssignRequest,
+    device: &PeerSecret,
     bound: &SpendHash,
     enclave: &Attested,
 ) -> Result<(Vec<u8>, AnswerKey)> {
-    seal_bytes(&content.encode().context("it can't be written")?, bound, enclave)
+    Ok(content.seal(device, bound, &enclave.sealing_key, &mut system_rng())?)
+}
+
+/// Seals any JSON as an assignment's content, with a proof by this device.
+///
+/// # Errors
+/// When it doesn't fit.
+pub fn seal_json(
+    mut content: Value,
+    device: &PeerSecret,
+    bound: &SpendHash,
+    enclave: &Attested,
+) -> Result<(Vec<u8>, AnswerKey)> {
+    let to = &enclave.sealing_key;
+    let sealer = Sealer::new(to, envelope::ASSIGN, bound.as_bytes(), &mut system_rng())?;
+    let proof = Base64Url(sealer.prove(device)?.bytes().to_vec());
+    content.as_object_mut().context("no object")?.insert("device_proof".into(), json!(proof));
+    Ok(sealer.seal(content.to_string().as_bytes(), envelope::ASSIGN_SIZE)?)
 }
 
 /// Seals anything as if it were an assignment's content.
@@ -193,16 +214,17 @@ pub fn seal_bytes(
     Ok(seal::seal(to, info, bound, content, size, &mut system_rng())?)
 }
 
-/// Seals any refresh's content to an enclave, bound to any lease.
+/// Seals any refresh's content to an enclave, bound to any lease, with a proof by any device.
 ///
 /// # Errors
 /// When it doesn't fit.
 pub fn seal_refresh(
     content: &RefreshRequest,
+    device: &PeerSecret,
     bound: LeaseId,
     enclave: &Attested,
 ) -> Result<(Vec<u8>, AnswerKey)> {
-    seal_refresh_bytes(&content.encode().context("it can't be written")?, bound, enclave)
+    Ok(content.seal(device, bound, &enclave.sealing_key, &mut system_rng())?)
 }
 
 /// Seals anything as if it were a refresh's content.

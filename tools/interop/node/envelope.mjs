@@ -1,16 +1,20 @@
 // Sealed requests and answers, by an HPKE library (RFC 9180) that isn't ours.
 import './platform.mjs';
-import { createDecipheriv, hkdfSync } from 'node:crypto';
+import { createDecipheriv, createPublicKey, diffieHellman, hkdfSync } from 'node:crypto';
 import { Aes256Gcm, CipherSuite, HkdfSha256 } from '@hpke/core';
 import { DhkemX25519HkdfSha256 } from '@hpke/dhkem-x25519';
 
 const ASSIGN = Buffer.from('cloakroom v1 assign');
 const ANSWER = Buffer.from('cloakroom v1 answer');
+const DEVICE = Buffer.from('cloakroom v1 device');
 const ASSIGN_SIZE = 6144;
 const [NONCE, TAG] = [32, 16];
 
-/** Seals an assignment's request to a key, bound to a token's hash: the envelope, and what opens the answer to it. */
-export async function seal(recipient, bound, text) {
+/**
+ * Seals an assignment's request to a key, bound to a token's hash, with the proof that the sender holds a device's private
+ * key: the envelope, and what opens the answer to it.
+ */
+export async function seal(recipient, bound, device, content) {
   const suite = new CipherSuite({
     kem: new DhkemX25519HkdfSha256(),
     kdf: new HkdfSha256(),
@@ -18,6 +22,9 @@ export async function seal(recipient, bound, text) {
   });
   const recipientPublicKey = await suite.kem.deserializePublicKey(whole(recipient));
   const sender = await suite.createSenderContext({ recipientPublicKey, info: whole(ASSIGN) });
+  const salt = await sender.export(whole(DEVICE), 32);
+  const proof = proven(device, recipient, Buffer.from(salt), bound);
+  const text = JSON.stringify({ ...content, device_proof: proof.toString('base64url') });
   const plain = Buffer.alloc(ASSIGN_SIZE);
   plain.writeUInt16BE(Buffer.byteLength(text));
   plain.write(text, 2);
@@ -26,6 +33,16 @@ export async function seal(recipient, bound, text) {
   const secret = await sender.export(whole(ANSWER), 32);
   const open = (answer) => opened(answer, enc, secret);
   return { request: Buffer.concat([recipient, enc, Buffer.from(sealed)]), open };
+}
+
+/** That the sender holds a device's private key, in the request whose exporter gave the salt. */
+function proven(device, recipient, salt, bound) {
+  const raw = (key) => Buffer.from(key.export({ format: 'jwk' }).x, 'base64url');
+  const jwk = { kty: 'OKP', crv: 'X25519', x: Buffer.from(recipient).toString('base64url') };
+  const publicKey = createPublicKey({ key: jwk, format: 'jwk' });
+  const agreed = diffieHellman({ privateKey: device.privateKey, publicKey });
+  const info = Buffer.concat([DEVICE, raw(device.publicKey), bound]);
+  return Buffer.from(hkdfSync('sha256', agreed, salt, info, 32));
 }
 
 /** Opens an answer: key and nonce as RFC 9458 section 4.4 derives them. */

@@ -94,17 +94,22 @@ impl Session {
         let provider = self.provider()?;
         let srt = self.srt().await?;
         let enclave = self.enclave(&provider).await?;
-        let device = self.wallet().device.public();
+        let device = self.wallet().device.0.clone();
         let Dip::Drawn(drawn) = &self.wallet().dip else { return Err(Error::NoLease) };
-        let (sealed, _) = drawn.seal_request(&srt, device, &enclave, &mut rng())?;
+        let (sealed, _) = drawn.seal_request(&srt, &device, &enclave, &mut rng())?;
         self.narrator().step("Presenting the token for an address");
         let authorization = TokenHeader::build(&drawn.token()?);
         let body = Assign { region: region.clone(), sealed: Base64Url(sealed.request.clone()) };
         let assigned: Assigned = self
             .ask_dip(&provider, dip_api::ASSIGN, &[(AUTHORIZATION, &authorization)], &body)
             .await?;
-        let minted =
-            sealed.open(&assigned.sealed.0, assigned.lease, &device, &enclave, self.now())?;
+        let minted = sealed.open(
+            &assigned.sealed.0,
+            assigned.lease,
+            &device.public(),
+            &enclave,
+            self.now(),
+        )?;
         self.narrator().checked("The tokens are signed by the attested enclave, for this device.");
         self.file.change(|wallet| {
             let dip = std::mem::replace(&mut wallet.dip, Dip::Nothing);
@@ -160,14 +165,15 @@ impl Session {
         let provider = self.provider()?;
         let srt = self.srt().await?;
         let enclave = self.enclave(&provider).await?;
-        let device = self.wallet().device.public();
+        let device = self.wallet().device.0.clone();
         let leased = self.leased()?;
         let lease = leased.minted.lease;
-        let sealed = leased.seal_request(&srt, device, &enclave, &mut rng())?;
+        let sealed = leased.seal_request(&srt, &device, &enclave, &mut rng())?;
         self.narrator().step("Refreshing the lease");
         let body = Refresh { lease, sealed: Base64Url(sealed.request.clone()) };
         let refreshed: Refreshed = self.ask_dip(&provider, dip_api::REFRESH, &[], &body).await?;
-        let minted = sealed.open(&refreshed.sealed.0, lease, &device, &enclave, self.now())?;
+        let minted =
+            sealed.open(&refreshed.sealed.0, lease, &device.public(), &enclave, self.now())?;
         self.narrator().checked("The tokens are signed by the attested enclave, for this device.");
         self.file.change(|wallet| {
             if let Dip::Leased(leased) = &mut wallet.dip {

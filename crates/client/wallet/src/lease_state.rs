@@ -6,7 +6,7 @@ use dip_api::GatewayInfo;
 use jws::Compact;
 use lease::{Dat, LeaseId};
 use minting::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};
-use peer_key::PeerKey;
+use peer_key::{PeerKey, PeerSecret};
 use privacy_pass::SpendHash;
 use rand_core::CryptoRng;
 use seal::AnswerKey;
@@ -67,14 +67,14 @@ pub enum AnswerError {
 }
 
 impl Drawn {
-    /// Seals a request for an address, bound to the token's hash.
+    /// Seals a request for an address, bound to the token's hash, with the proof that the device's key is ours.
     ///
     /// # Errors
     /// [`AnswerError::Seal`].
     pub fn seal_request(
         &self,
         srt: &Compact,
-        device: PeerKey,
+        device: &PeerSecret,
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<(Sealed, SpendHash), AnswerError> {
@@ -86,18 +86,12 @@ impl Drawn {
             seed: self.seed().clone(),
             token,
             key: self.key().clone(),
-            device,
+            device: device.public(),
+            device_proof: None,
         };
-        let plaintext = request.encode().ok_or(AnswerError::Seal)?;
-        let (request, answer) = seal::seal(
-            &enclave.sealing_key,
-            envelope::ASSIGN,
-            hash.as_bytes(),
-            &plaintext,
-            envelope::ASSIGN_SIZE,
-            rng,
-        )
-        .map_err(|_| AnswerError::Seal)?;
+        let (request, answer) = request
+            .seal(device, &hash, &enclave.sealing_key, rng)
+            .map_err(|_| AnswerError::Seal)?;
         Ok((Sealed { request, answer }, hash))
     }
 
@@ -109,28 +103,26 @@ impl Drawn {
 }
 
 impl Leased {
-    /// Seals a request for new tokens, bound to the lease.
+    /// Seals a request for new tokens, bound to the lease, with the proof that the device's key is ours.
     ///
     /// # Errors
     /// [`AnswerError::Seal`].
     pub fn seal_request(
         &self,
         srt: &Compact,
-        device: PeerKey,
+        device: &PeerSecret,
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
-        let request = RefreshRequest { srt: srt.clone(), drt: self.minted.drt.clone(), device };
-        let plaintext = request.encode().ok_or(AnswerError::Seal)?;
-        let (request, answer) = seal::seal(
-            &enclave.sealing_key,
-            envelope::REFRESH,
-            self.minted.lease.bytes(),
-            &plaintext,
-            envelope::REFRESH_SIZE,
-            rng,
-        )
-        .map_err(|_| AnswerError::Seal)?;
+        let request = RefreshRequest {
+            srt: srt.clone(),
+            drt: self.minted.drt.clone(),
+            device: device.public(),
+            device_proof: None,
+        };
+        let (request, answer) = request
+            .seal(device, self.minted.lease, &enclave.sealing_key, rng)
+            .map_err(|_| AnswerError::Seal)?;
         Ok(Sealed { request, answer })
     }
 

@@ -5,8 +5,10 @@ use coarse::UnixTime;
 use epoch_keys::Purpose;
 use jws::KeySet;
 use lease::{ExtensionOrder, Order};
+use peer_key::PeerKey;
 use privacy_pass::{TokenSeed, TokenTrace};
 use receipt::{ENCLAVE_AUDIENCE, IssuanceReceipt, Srt, SubscriptionId, SubscriptionVersion};
+use seal::{KeyProof, ProofCheck};
 use wire::BootConfiguration;
 
 use crate::{AssignRequest, Drt, RefreshRequest, Refusal};
@@ -15,6 +17,17 @@ use crate::{AssignRequest, Drt, RefreshRequest, Refusal};
 pub(crate) struct Entitled {
     pub(crate) subscription: SubscriptionId,
     pub(crate) version: SubscriptionVersion,
+}
+
+/// The right to tokens that name this device: the request proves that its sender holds the device's private key. It is
+/// looked at before everything else, being the cheapest of the checks and the only one on the request itself.
+pub(crate) fn device(
+    device: &PeerKey,
+    proof: Option<&KeyProof>,
+    proofs: &ProofCheck<'_>,
+) -> Result<(), Refusal> {
+    let held = proof.is_some_and(|proof| proofs.holds(device, proof));
+    if held { Ok(()) } else { Err(Refusal::Device) }
 }
 
 /// The right to a first assignment: the SRT is good; the receipt of issuance is this very subscription's; the key is

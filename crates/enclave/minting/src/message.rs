@@ -5,14 +5,17 @@ use encoding::Base64Url;
 use epoch_keys::PublishedKey;
 use jws::Compact;
 use lease::{ExitAddress, LeaseId, Region};
-use peer_key::PeerKey;
-use privacy_pass::Token;
+use peer_key::{PeerKey, PeerSecret};
+use privacy_pass::{SpendHash, Token};
+use rand_core::CryptoRng;
+use seal::{AnswerKey, KeyProof, Sealer, SealingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use wire::envelope;
 use zeroize::Zeroizing;
 
 /// The content of a sealed assignment request.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssignRequest {
     /// The subscription receipt token.
@@ -29,10 +32,13 @@ pub struct AssignRequest {
     pub key: PublishedKey,
     /// The device that the access token is to name.
     pub device: PeerKey,
+    /// That the sender holds its private key; nothing when what stands there is no proof. [`seal`](Self::seal) makes it.
+    #[serde(default, with = "proof_text", skip_serializing_if = "Option::is_none")]
+    pub device_proof: Option<KeyProof>,
 }
 
 /// The content of a sealed refresh request.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshRequest {
     /// A subscription receipt token that is still good.
@@ -41,6 +47,9 @@ pub struct RefreshRequest {
     pub drt: Compact,
     /// The device that the access token is to name.
     pub device: PeerKey,
+    /// That the sender holds its private key; nothing when what stands there is no proof. [`seal`](Self::seal) makes it.
+    #[serde(default, with = "proof_text", skip_serializing_if = "Option::is_none")]
+    pub device_proof: Option<KeyProof>,
 }
 
 /// The content of a sealed answer.
@@ -81,6 +90,9 @@ pub enum Refusal {
     /// The content isn't a request of its kind.
     #[error("the request's content is malformed")]
     Malformed,
+    /// The sender doesn't prove to hold the device's private key.
+    #[error("the request does not prove that its sender holds the device's key")]
+    Device,
     /// The SRT isn't good.
     #[error("the subscription receipt is not valid here; get a new one")]
     Srt,
@@ -122,9 +134,47 @@ pub enum Refusal {
     Frozen,
 }
 
+impl AssignRequest {
+    /// Seals the request to an enclave, bound to the token that will be presented with it, with the proof that the sender
+    /// holds `device`, the private half of the key that it names. The second value opens the answer.
+    ///
+    /// # Errors
+    /// [`seal::Error::TooLong`] or [`seal::Error::RecipientKey`].
+    pub fn seal(
+        &self,
+        device: &PeerSecret,
+        token: &SpendHash,
+        to: &SealingKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<u8>, AnswerKey), seal::Error> {
+        let sealer = Sealer::new(to, envelope::ASSIGN, token.as_bytes(), rng)?;
+        let proven = Self { device_proof: Some(sealer.prove(device)?), ..self.clone() };
+        sealer.seal(&proven.encode().ok_or(seal::Error::TooLong)?, envelope::ASSIGN_SIZE)
+    }
+}
+
+impl RefreshRequest {
+    /// Seals the request to an enclave, bound to the lease, with the proof that the sender holds `device`, the private
+    /// half of the key that it names. The second value opens the answer.
+    ///
+    /// # Errors
+    /// [`seal::Error::TooLong`] or [`seal::Error::RecipientKey`].
+    pub fn seal(
+        &self,
+        device: &PeerSecret,
+        lease: LeaseId,
+        to: &SealingKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<u8>, AnswerKey), seal::Error> {
+        let sealer = Sealer::new(to, envelope::REFRESH, lease.bytes(), rng)?;
+        let proven = Self { device_proof: Some(sealer.prove(device)?), ..self.clone() };
+        sealer.seal(&proven.encode().ok_or(seal::Error::TooLong)?, envelope::REFRESH_SIZE)
+    }
+}
+
 /// JSON bytes of a message, wiped after use. Of full size at once: a vector that grows leaves copies behind.
 fn encode<T: Serialize>(message: &T) -> Option<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(wire::envelope::ASSIGN_SIZE));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(envelope::ASSIGN_SIZE));
     serde_json::to_writer(&mut *bytes, message).ok()?;
     Some(bytes)
 }
@@ -194,5 +244,30 @@ mod seed_text {
         let mut bytes = Zeroizing::new([0; 32]);
         hex::decode_to_slice(text.as_bytes(), &mut *bytes).map_err(D::Error::custom)?;
         Ok(Secret::new(*bytes))
+    }
+}
+
+mod proof_text {
+    //! A proof as base64url in JSON. Anything else there is no proof, which has a reason for refusal of its own.
+
+    use seal::KeyProof;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    use super::Base64Url;
+
+    pub(super) fn serialize<S: Serializer>(
+        proof: &Option<KeyProof>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        proof.as_ref().map(|proof| Base64Url(proof.bytes().to_vec())).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<KeyProof>, D::Error> {
+        let value = Value::deserialize(from)?;
+        let bytes = value.as_str().and_then(Base64Url::from_text);
+        Ok(bytes.and_then(|bytes| bytes.0.try_into().ok()).map(KeyProof::from_bytes))
     }
 }

@@ -9,7 +9,7 @@ use lease::{
 };
 use peer_key::PeerKey;
 use rand_core::CryptoRng;
-use seal::{AnswerSealer, OpeningKey};
+use seal::{AnswerSealer, Opened, OpeningKey};
 use wire::parent::Failure;
 use wire::{BootConfiguration, envelope};
 
@@ -120,17 +120,18 @@ impl<O: Observer> Mint<O> {
     ) -> Result<Outcome, Failure> {
         let order = Order::verify(order, &self.boot.order_keys, now).map_err(|_| Failure::Order)?;
         let bound = order.token.as_bytes();
-        let (plaintext, answer) =
-            self.open(envelope::ASSIGN, bound, sealed, envelope::ASSIGN_SIZE)?;
-        let decided =
-            AssignRequest::decode(&plaintext).ok_or(Refusal::Malformed).and_then(|request| {
+        let opened = self.open(envelope::ASSIGN, bound, sealed, envelope::ASSIGN_SIZE)?;
+        let decided = AssignRequest::decode(&opened.plaintext).ok_or(Refusal::Malformed).and_then(
+            |request| {
+                decide::device(&request.device, request.device_proof.as_ref(), &opened.proofs)?;
                 let entitled = decide::assignment(&request, &order, &self.boot, now)?;
                 Ok((entitled, request.device))
-            });
+            },
+        );
         let place = Place { lease: order.lease, ip: order.ip, region: &order.region };
         let minted = self.mint(decided, &place, now)?;
         let grant = Grant { lease: order.lease, token: order.token, ends: lease_end(now) };
-        self.answer(minted, || grant.sign(&self.minting_key), answer, rng)
+        self.answer(minted, || grant.sign(&self.minting_key), opened.answer, rng)
     }
 
     /// A refresh. The order must be for this very request.
@@ -150,19 +151,20 @@ impl<O: Observer> Mint<O> {
             return Err(Failure::Order);
         }
         let bound = order.lease.bytes();
-        let (plaintext, answer) =
-            self.open(envelope::REFRESH, bound, sealed, envelope::REFRESH_SIZE)?;
-        let decided =
-            RefreshRequest::decode(&plaintext).ok_or(Refusal::Malformed).and_then(|request| {
+        let opened = self.open(envelope::REFRESH, bound, sealed, envelope::REFRESH_SIZE)?;
+        let decided = RefreshRequest::decode(&opened.plaintext).ok_or(Refusal::Malformed).and_then(
+            |request| {
+                decide::device(&request.device, request.device_proof.as_ref(), &opened.proofs)?;
                 let entitled =
                     decide::refresh(&request, &order, &self.boot, &self.minting_keys, now)?;
                 Ok((entitled, request.device))
-            });
+            },
+        );
         let place = Place { lease: order.lease, ip: order.ip, region: &order.region };
         let minted = self.mint(decided, &place, now)?;
         let extension =
             Extension { lease: order.lease, request: order.request, ends: lease_end(now) };
-        self.answer(minted, || extension.sign(&self.minting_key), answer, rng)
+        self.answer(minted, || extension.sign(&self.minting_key), opened.answer, rng)
     }
 
     fn open(
@@ -171,13 +173,13 @@ impl<O: Observer> Mint<O> {
         bound: &[u8],
         sealed: &[u8],
         size: usize,
-    ) -> Result<(zeroize::Zeroizing<Vec<u8>>, AnswerSealer), Failure> {
+    ) -> Result<Opened<'_>, Failure> {
         let opened =
             self.opening_key.open(info, bound, sealed, size).map_err(|error| match error {
                 seal::Error::OtherKey => Failure::OtherKey,
                 _ => Failure::Unopenable,
             })?;
-        self.observer.opened(&opened.0);
+        self.observer.opened(&opened.plaintext);
         Ok(opened)
     }
 

@@ -141,6 +141,14 @@ impl PeerSecret {
         PeerKey(PublicKey::from(&secret).to_bytes())
     }
 
+    /// The secret that is agreed with the holder of this public key (RFC 7748 section 6.1); nothing when it is all zeros, which
+    /// points of low order make it for everybody.
+    #[must_use]
+    pub fn agree(&self, with: &[u8; 32]) -> Option<Secret<32>> {
+        let agreed = StaticSecret::from(*self.0.expose()).diffie_hellman(&PublicKey::from(*with));
+        agreed.was_contributory().then(|| Secret::new(agreed.to_bytes()))
+    }
+
     /// The key as WireGuard's configuration files write it.
     #[must_use]
     pub fn to_base64(&self) -> coarse::SecretText {
@@ -200,6 +208,31 @@ mod tests {
             let bytes: [u8; 32] = hex::decode(secret).unwrap().try_into().unwrap();
             let key = PeerSecret::from_bytes(&Secret::new(bytes));
             assert_eq!(hex::encode(key.public().bytes()), public);
+        }
+    }
+
+    /// RFC 7748 section 6.1: what Alice and Bob agree on.
+    #[test]
+    fn both_agree_on_the_rfcs_secret() {
+        let key = |text: &str| {
+            PeerSecret::from_bytes(&Secret::new(hex::decode(text).unwrap().try_into().unwrap()))
+        };
+        let alice = key("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
+        let bob = key("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
+        let agreed = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742";
+        for (one, other) in [(&alice, &bob), (&bob, &alice)] {
+            let secret = one.agree(other.public().bytes()).unwrap();
+            assert_eq!(hex::encode(secret.expose()), agreed);
+        }
+    }
+
+    #[test]
+    fn nothing_is_agreed_with_a_point_of_low_order() {
+        let key = PeerSecret::from_bytes(&Secret::new([9; 32]));
+        for first in [0, 1] {
+            let mut point = [0; 32];
+            point[0] = first;
+            assert!(key.agree(&point).is_none());
         }
     }
 

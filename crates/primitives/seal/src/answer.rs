@@ -7,12 +7,12 @@
 //! ```
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use coarse::Secret;
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::hkdf::{Hkdf, exported};
 use crate::padding::{pad, unpad};
 
 const LABEL: &[u8] = b"cloakroom v1 answer";
@@ -87,35 +87,17 @@ struct Exported {
 
 impl Exported {
     fn new(export: impl FnOnce(&[u8], &mut [u8]) -> bool, enc: [u8; 32]) -> Result<Self, Error> {
-        let mut secret = [0; 32];
-        let exported = export(LABEL, &mut secret);
-        let this = Self { secret: Secret::new(secret), enc };
-        secret.zeroize();
-        exported.then_some(this).ok_or(Error::Unopenable)
+        Ok(Self { secret: exported(export, LABEL)?, enc })
     }
 
     fn cipher(&self, response_nonce: &[u8; NONCE]) -> Result<(LessSafeKey, Nonce), Error> {
         let salt = [self.enc, *response_nonce].concat();
-        let prk = Salt::new(HKDF_SHA256, &salt).extract(self.secret.expose());
+        let prk = Hkdf::extract(&salt, &self.secret);
         let mut key = Zeroizing::new([0; 32]);
         let mut nonce = [0; 12];
-        let expand = |label: &[u8], out: &mut [u8]| {
-            let label = [label];
-            let okm = prk.expand(&label, Length(out.len())).map_err(|_| Error::Unopenable)?;
-            okm.fill(out).map_err(|_| Error::Unopenable)
-        };
-        expand(b"key", &mut *key)?;
-        expand(b"nonce", &mut nonce)?;
+        prk.expand(&[b"key"], &mut *key)?;
+        prk.expand(&[b"nonce"], &mut nonce)?;
         let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| Error::Unopenable)?;
         Ok((LessSafeKey::new(key), Nonce::assume_unique_for_key(nonce)))
-    }
-}
-
-/// An output length for aws-lc's HKDF.
-struct Length(usize);
-
-impl KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
     }
 }

@@ -12,13 +12,19 @@
 //! ```
 //!
 //! The recipient's key stands in front so that a recipient that has a new one can say so.
+//!
+//! Base mode names no sender. A sender that speaks of an X25519 key of theirs proves inside the request that they
+//! hold it: a [`KeyProof`].
 
 mod answer;
+mod hkdf;
 mod padding;
+mod possession;
 mod request;
 
 pub use answer::{AnswerKey, AnswerSealer};
-pub use request::{OpeningKey, SealingKey, recipient, seal};
+pub use possession::{KeyProof, ProofCheck};
+pub use request::{Opened, OpeningKey, Sealer, SealingKey, recipient, seal};
 
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;

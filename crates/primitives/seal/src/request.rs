@@ -1,11 +1,15 @@
 //! The request's envelope.
 
+use coarse::Secret;
+use hpke::aead::AeadCtxS;
 use hpke::{Deserializable, Kem as _, OpModeR, OpModeS, Serializable, setup_receiver};
+use peer_key::PeerSecret;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::padding::{pad, unpad};
-use crate::{Aead, AnswerKey, AnswerSealer, Error, Kdf, Kem};
+use crate::possession::Binding;
+use crate::{Aead, AnswerKey, AnswerSealer, Error, Kdf, Kem, KeyProof, ProofCheck};
 
 const KEY: usize = 32;
 
@@ -33,6 +37,16 @@ pub struct OpeningKey {
     public: SealingKey,
 }
 
+/// What was in an envelope, and what its context is good for besides.
+pub struct Opened<'a> {
+    /// What was sealed.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// Seals the answer.
+    pub answer: AnswerSealer,
+    /// Checks what the plaintext says of keys that its sender holds.
+    pub proofs: ProofCheck<'a>,
+}
+
 impl OpeningKey {
     /// A fresh key.
     #[must_use]
@@ -47,8 +61,7 @@ impl OpeningKey {
         &self.public
     }
 
-    /// Opens an envelope of `size` plaintext bytes that was sealed to this key with the same `info` and `bound`,
-    /// and gives what the answer is to be sealed with.
+    /// Opens an envelope of `size` plaintext bytes that was sealed to this key with the same `info` and `bound`.
     ///
     /// # Errors
     /// [`Error::OtherKey`] when it names another recipient, [`Error::Unopenable`] for everything else.
@@ -58,7 +71,7 @@ impl OpeningKey {
         bound: &[u8],
         sealed: &[u8],
         size: usize,
-    ) -> Result<(Zeroizing<Vec<u8>>, AnswerSealer), Error> {
+    ) -> Result<Opened<'_>, Error> {
         let (named, rest) = sealed.split_first_chunk::<KEY>().ok_or(Error::Unopenable)?;
         if *named != self.public.0 {
             return Err(Error::OtherKey);
@@ -74,13 +87,75 @@ impl OpeningKey {
                 .map_err(|_| Error::Unopenable)?;
         let padded =
             Zeroizing::new(context.open(ciphertext, bound).map_err(|_| Error::Unopenable)?);
-        let answer = AnswerSealer::new(|label, out| context.export(label, out).is_ok(), *enc)?;
-        Ok((unpad(&padded)?, answer))
+        let export = |label: &[u8], out: &mut [u8]| context.export(label, out).is_ok();
+        let answer = AnswerSealer::new(export, *enc)?;
+        let proofs = ProofCheck::new(Binding::new(export, bound)?, self);
+        Ok(Opened { plaintext: unpad(&padded)?, answer, proofs })
+    }
+
+    /// The same key where others are agreed with.
+    pub(crate) fn as_peer(&self) -> PeerSecret {
+        let mut bytes = Zeroizing::new([0; KEY]);
+        self.secret.write_exact(&mut *bytes);
+        PeerSecret::from_bytes(&Secret::new(*bytes))
     }
 }
 
-/// Seals `plaintext` to `recipient` in an envelope of `size` plaintext bytes. `info` names protocol version and
-/// request type; `bound` is authenticated with it and not sent. The second value opens the answer.
+/// A sender's context: makes the proofs that go into a request, then seals it.
+pub struct Sealer {
+    context: AeadCtxS<Aead, Kdf, Kem>,
+    recipient: SealingKey,
+    enc: [u8; KEY],
+    bound: Vec<u8>,
+}
+
+impl Sealer {
+    /// A fresh context. `info` names protocol version and request type; `bound` is authenticated with the plaintext and not sent.
+    ///
+    /// # Errors
+    /// [`Error::RecipientKey`] for a key of low order.
+    pub fn new(
+        recipient: &SealingKey,
+        info: &[u8],
+        bound: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, Error> {
+        let key = <Kem as hpke::Kem>::PublicKey::from_bytes(&recipient.0)
+            .map_err(|_| Error::RecipientKey)?;
+        let (encapped, context) =
+            hpke::setup_sender_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, &key, info, rng)
+                .map_err(|_| Error::RecipientKey)?;
+        let enc = encapped.to_bytes().into();
+        Ok(Self { context, recipient: *recipient, enc, bound: bound.to_vec() })
+    }
+
+    /// The proof, good in this request alone, that its sender holds this key.
+    ///
+    /// # Errors
+    /// [`Error::RecipientKey`] for a key of low order.
+    pub fn prove(&self, key: &PeerSecret) -> Result<KeyProof, Error> {
+        let export = |label: &[u8], out: &mut [u8]| self.export(label, out);
+        Binding::new(export, &self.bound)?.prove(key, &self.recipient.0)
+    }
+
+    /// Seals `plaintext` in an envelope of `size` plaintext bytes. The second value opens the answer.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub fn seal(mut self, plaintext: &[u8], size: usize) -> Result<(Vec<u8>, AnswerKey), Error> {
+        let padded = pad(plaintext, size)?;
+        let ciphertext = self.context.seal(&padded, &self.bound).map_err(|_| Error::TooLong)?;
+        let answer = AnswerKey::new(|label, out| self.export(label, out), self.enc)?;
+        Ok(([&self.recipient.0[..], &self.enc, &ciphertext].concat(), answer))
+    }
+
+    /// RFC 9180 section 5.3.
+    pub(crate) fn export(&self, label: &[u8], out: &mut [u8]) -> bool {
+        self.context.export(label, out).is_ok()
+    }
+}
+
+/// Seals `plaintext` to `recipient` in an envelope of `size` plaintext bytes, as a [`Sealer`] does that proves nothing.
 ///
 /// # Errors
 /// [`Error::TooLong`], or [`Error::RecipientKey`] for a key of low order.
@@ -92,16 +167,7 @@ pub fn seal(
     size: usize,
     rng: &mut impl CryptoRng,
 ) -> Result<(Vec<u8>, AnswerKey), Error> {
-    let padded = pad(plaintext, size)?;
-    let key =
-        <Kem as hpke::Kem>::PublicKey::from_bytes(&recipient.0).map_err(|_| Error::RecipientKey)?;
-    let (encapped, mut context) =
-        hpke::setup_sender_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, &key, info, rng)
-            .map_err(|_| Error::RecipientKey)?;
-    let ciphertext = context.seal(&padded, bound).map_err(|_| Error::TooLong)?;
-    let enc: [u8; KEY] = encapped.to_bytes().into();
-    let answer = AnswerKey::new(|label, out| context.export(label, out).is_ok(), enc)?;
-    Ok(([&recipient.0[..], &enc, &ciphertext].concat(), answer))
+    Sealer::new(recipient, info, bound, rng)?.seal(plaintext, size)
 }
 
 /// The key that an envelope says it is sealed to.
@@ -129,9 +195,9 @@ mod tests {
         let (request, answer_key) = sealed(&key);
         assert_eq!(request.len(), 32 + 32 + SIZE + 16);
         assert_eq!(recipient(&request), Some(*key.public()));
-        let (plaintext, sealer) = key.open(b"v1 test", b"bound", &request, SIZE).unwrap();
-        assert_eq!(plaintext.as_slice(), b"hello");
-        let answer = sealer.seal(b"world", SIZE, &mut system_rng()).unwrap();
+        let opened = key.open(b"v1 test", b"bound", &request, SIZE).unwrap();
+        assert_eq!(opened.plaintext.as_slice(), b"hello");
+        let answer = opened.answer.seal(b"world", SIZE, &mut system_rng()).unwrap();
         assert_eq!(answer.len(), 32 + SIZE + 16);
         assert_eq!(answer_key.open(&answer, SIZE).unwrap().as_slice(), b"world");
     }
@@ -156,8 +222,8 @@ mod tests {
         let key = OpeningKey::generate(&mut system_rng());
         let (first, first_key) = sealed(&key);
         let (_, second_key) = sealed(&key);
-        let (_, sealer) = key.open(b"v1 test", b"bound", &first, SIZE).unwrap();
-        let mut answer = sealer.seal(b"world", SIZE, &mut system_rng()).unwrap();
+        let opened = key.open(b"v1 test", b"bound", &first, SIZE).unwrap();
+        let mut answer = opened.answer.seal(b"world", SIZE, &mut system_rng()).unwrap();
         assert_eq!(second_key.open(&answer, SIZE).unwrap_err(), Error::Unopenable);
         assert_eq!(first_key.open(&answer[1..], SIZE).unwrap_err(), Error::Unopenable);
         answer[40] ^= 1;

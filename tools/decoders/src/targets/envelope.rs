@@ -12,7 +12,8 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeS, Serializable as _, setup_sender_with_rng};
 use lease::{Extension, ExtensionOrder, Grant, Order, RequestHash};
 use minting::{Answer, AssignRequest, Mint, Minted, Outcome, RefreshRequest, Refusal};
-use seal::{Error, OpeningKey, recipient, seal};
+use peer_key::PeerKey;
+use seal::{Error, KeyProof, Opened, OpeningKey, Sealer, recipient, seal};
 use wire::envelope::{
     ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN, ASSIGN_SIZE, REFRESH, REFRESH_SIZE, REQUEST_OVERHEAD,
 };
@@ -83,10 +84,10 @@ fn padded(rest: &[u8]) {
     let good = block.get(2 + length..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
     match OPENING.open(b"info", b"bound", &sealed, SIZE) {
         Err(error) => assert!(!good && error == Error::Unopenable),
-        Ok((plaintext, sealer)) => {
+        Ok(Opened { plaintext, answer, .. }) => {
             assert!(good);
             assert_eq!(plaintext.as_slice(), &block[2..2 + length]);
-            let answer = sealer.seal(&plaintext, SIZE, &mut rng).expect("it was as long before");
+            let answer = answer.seal(&plaintext, SIZE, &mut rng).expect("it was as long before");
             assert_eq!(answer.len(), SIZE + ANSWER_OVERHEAD);
         }
     }
@@ -103,14 +104,22 @@ fn assign(content: &[u8]) {
     };
     let mut rng = Repeatable::new(4);
     let bound = order.token.as_bytes();
-    let sealed = seal(MINT.sealing_key(), ASSIGN, bound, content, ASSIGN_SIZE, &mut rng);
-    let Ok((sealed, answer_key)) = sealed else {
+    let sealer = Sealer::new(MINT.sealing_key(), ASSIGN, bound, &mut rng).expect("a sound key");
+    let right = sealer.prove(&fixture::device_secret()).expect("a sound key");
+    let mut request = AssignRequest::decode(content);
+    // Nobody can guess a proof: what has none gets the right one, if the device is the sender's own.
+    let unproven = request.as_mut().filter(|request| request.device_proof.is_none());
+    let proven = unproven.map(|request| {
+        request.device_proof = Some(right.clone());
+        request.encode().expect("it was read").to_vec()
+    });
+    let content = proven.as_deref().unwrap_or(content);
+    let Ok((sealed, answer_key)) = sealer.seal(content, ASSIGN_SIZE) else {
         return assert!(content.len() > ASSIGN_SIZE - 2);
     };
     assert_eq!(sealed.len(), ASSIGN_SIZE + REQUEST_OVERHEAD);
     let signed = order.sign(&key(Role::Orders), NOW).expect("an order");
     let outcome = MINT.assign(signed.as_str(), &sealed, NOW, &mut rng).expect("a good order");
-    let request = AssignRequest::decode(content);
     if let Some(request) = &request {
         let again = request.encode().expect("it was read");
         let read = AssignRequest::decode(&again).expect("it was written");
@@ -127,6 +136,10 @@ fn assign(content: &[u8]) {
         }
         (Outcome::Refused { .. }, Answer::Refused(refusal)) => {
             assert_eq!(request.is_none(), refusal == Refusal::Malformed);
+            if let Some(request) = request {
+                let proven = proves(request.device, request.device_proof.as_ref(), &right);
+                assert_eq!(!proven, refusal == Refusal::Device);
+            }
         }
         _ => panic!("the parent and the client are told different things"),
     }
@@ -135,8 +148,16 @@ fn assign(content: &[u8]) {
 fn refresh(content: &[u8]) {
     let mut rng = Repeatable::new(5);
     let bound = *fixture::lease_id().bytes();
-    let sealed = seal(MINT.sealing_key(), REFRESH, &bound, content, REFRESH_SIZE, &mut rng);
-    let Ok((sealed, answer_key)) = sealed else {
+    let sealer = Sealer::new(MINT.sealing_key(), REFRESH, &bound, &mut rng).expect("a sound key");
+    let right = sealer.prove(&fixture::device_secret()).expect("a sound key");
+    let mut request = RefreshRequest::decode(content);
+    let unproven = request.as_mut().filter(|request| request.device_proof.is_none());
+    let proven = unproven.map(|request| {
+        request.device_proof = Some(right.clone());
+        request.encode().expect("it was read").to_vec()
+    });
+    let content = proven.as_deref().unwrap_or(content);
+    let Ok((sealed, answer_key)) = sealer.seal(content, REFRESH_SIZE) else {
         return assert!(content.len() > REFRESH_SIZE - 2);
     };
     let order = ExtensionOrder {
@@ -148,7 +169,6 @@ fn refresh(content: &[u8]) {
     };
     let signed = order.sign(&key(Role::Orders), NOW).expect("an order");
     let outcome = MINT.refresh(signed.as_str(), &sealed, NOW, &mut rng).expect("a good order");
-    let request = RefreshRequest::decode(content);
     let answer = told(&outcome, |answer| answer_key.open(answer, ANSWER_SIZE).ok());
     match (outcome, answer) {
         (Outcome::Granted { grant, .. }, Answer::Granted(minted)) => {
@@ -159,6 +179,10 @@ fn refresh(content: &[u8]) {
         }
         (Outcome::Refused { .. }, Answer::Refused(refusal)) => {
             assert_eq!(request.is_none(), refusal == Refusal::Malformed);
+            if let Some(request) = request {
+                let proven = proves(request.device, request.device_proof.as_ref(), &right);
+                assert_eq!(!proven, refusal == Refusal::Device);
+            }
         }
         _ => panic!("the parent and the client are told different things"),
     }
@@ -175,7 +199,13 @@ fn told(
     Answer::decode(&plaintext).expect("it is an answer")
 }
 
-fn good(minted: &Minted, device: &peer_key::PeerKey) {
+/// Whether a request names the sender's own device, with the one proof of it that is good.
+fn proves(device: PeerKey, proof: Option<&KeyProof>, right: &KeyProof) -> bool {
+    device == fixture::device() && proof.is_some_and(|proof| proof.bytes() == right.bytes())
+}
+
+fn good(minted: &Minted, device: &PeerKey) {
+    assert!(*device == fixture::device());
     let dat = lease::Dat::verify(minted.dat.as_str(), &keys(Role::Minting), NOW).expect("our own");
     assert!(dat.is_for(device) && dat.dip_details.ip == fixture::address());
     assert!(minted.lease == fixture::lease_id() && minted.region == fixture::region());
@@ -193,8 +223,14 @@ fn answer(rest: &[u8]) {
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let tokens = jwt::tokens();
     let request = fixture::assign_request().encode().expect("a request");
-    let refresh =
-        RefreshRequest { srt: fixture::srt(), drt: tokens[3].clone(), device: fixture::device() };
+    let refresh = RefreshRequest {
+        srt: fixture::srt(),
+        drt: tokens[3].clone(),
+        device: fixture::device(),
+        device_proof: None,
+    };
+    let mut wrongly_proven = fixture::assign_request();
+    wrongly_proven.device_proof = Some(KeyProof::from_bytes([7; 32]));
     let minted = Minted {
         lease: fixture::lease_id(),
         ip: fixture::address(),
@@ -211,6 +247,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         tagged(1, [0, 62]),
         tagged(1, [0, 2, 1, 1, 1]),
         tagged(2, request),
+        tagged(2, wrongly_proven.encode().expect("a request")),
         tagged(2, b"{}"),
         tagged(3, refresh.encode().expect("a request")),
     ];

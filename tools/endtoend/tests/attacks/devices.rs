@@ -4,12 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use coarse::{Secret, system_rng};
-use endtoend::customer::{Customer, refusal, seal_bytes, seal_refresh_bytes};
+use endtoend::customer::{
+    Customer, refusal, seal_assignment, seal_bytes, seal_refresh, seal_refresh_bytes,
+};
 use endtoend::keys;
 use endtoend::rows::Rows;
 use endtoend::services::{ask, now};
@@ -18,10 +20,12 @@ use gateway_api::{PEERS, Peer};
 use http::Method;
 use jws::{Compact, KeySet, SigningKey};
 use lease::{DAT_LIFE, Dat, Grant, Order, lease_end};
-use minting::Refusal;
+use minting::{RefreshRequest, Refusal};
 use peer_key::PeerSecret;
 use privacy_pass::SpendHash;
+use seal::{AnswerKey, KeyProof, Sealer};
 use serde_json::{Value, json};
+use wire::envelope::{ASSIGN, REFRESH};
 
 use crate::TOWN;
 use crate::forge::{altered, jws, parts, with, without};
@@ -159,6 +163,66 @@ fn keys_that_are_none_get_no_token_and_no_tunnel() -> Result<()> {
         assert_eq!(refusal(&key, &answer.sealed.0)?, Refusal::Malformed, "{device}");
     }
     before.only_reserved(&town, &hash)
+}
+
+/// Whoever knows another's device key, and has a token and a lease of their own, gets no access token that names it.
+#[test]
+fn a_device_is_named_by_its_holder_only() -> Result<()> {
+    let town = TOWN.lock()?;
+    let (victim, attacker) = (Customer::new(&town)?, Customer::new(&town)?);
+    victim.lease()?;
+    let (srt, own) = attacker.lease()?;
+    let waiting = Customer::new(&town)?;
+    let bought = waiting.buy()?;
+    let hash = bought.drawn.token()?.spend_hash();
+    let (services, enclave) = (&attacker.services, attacker.services.attest()?);
+    let (lease, device) = (own.minted.lease, victim.device.public());
+    let mut assign = waiting.content(&bought)?;
+    assign.device = device;
+    let drt = own.minted.drt.clone();
+    let mut refresh = RefreshRequest { srt: srt.clone(), drt, device, device_proof: None };
+    // What the victim proved in requests of their own, even for this very token and lease, had it leaked.
+    let proven = |info, bound| -> Result<_> {
+        let sealer = Sealer::new(&enclave.sealing_key, info, bound, &mut system_rng())?;
+        Ok(Some(sealer.prove(&victim.device)?))
+    };
+    let zeros = Some(KeyProof::from_bytes([0; 32]));
+    let proofs = [
+        ("none", None, None),
+        ("zeros", zeros.clone(), zeros),
+        ("replayed", proven(ASSIGN, hash.as_bytes())?, proven(REFRESH, lease.bytes())?),
+    ];
+    let before = Rows::of(&town)?;
+    let refreshed = |(sealed, key): (Vec<u8>, AnswerKey)| -> Result<Refusal> {
+        let answer: dip_api::Refreshed = services.refresh(lease, &sealed)?.json()?;
+        refusal(&key, &answer.sealed.0)
+    };
+    for (what, _, proof) in &proofs {
+        refresh.device_proof.clone_from(proof);
+        let content = refresh.encode().context("it can't be written")?;
+        let sealed = seal_refresh_bytes(&content, lease, &enclave)?;
+        assert_eq!(refreshed(sealed)?, Refusal::Device, "{what}");
+    }
+    let by_another_key = seal_refresh(&refresh, &attacker.device, lease, &enclave)?;
+    assert_eq!(refreshed(by_another_key)?, Refusal::Device);
+    before.unchanged(&town)?;
+    let assigned = |(sealed, key): (Vec<u8>, AnswerKey)| -> Result<Refusal> {
+        let answer: dip_api::Assigned = waiting.present(&bought.drawn, &sealed)?.json()?;
+        refusal(&key, &answer.sealed.0)
+    };
+    for (what, proof, _) in &proofs {
+        assign.device_proof.clone_from(proof);
+        let content = assign.encode().context("it can't be written")?;
+        let sealed = seal_bytes(&content, &hash, &enclave)?;
+        assert_eq!(assigned(sealed)?, Refusal::Device, "{what}");
+    }
+    let by_another_key = seal_assignment(&assign, &waiting.device, &hash, &enclave)?;
+    assert_eq!(assigned(by_another_key)?, Refusal::Device);
+    before.only_reserved(&town, &hash)?;
+    // It cost nobody anything: token and lease are good for devices of their owners' own.
+    waiting.assign(&bought)?;
+    attacker.refresh(&srt, &own)?;
+    Ok(())
 }
 
 #[test]

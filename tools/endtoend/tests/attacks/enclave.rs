@@ -182,7 +182,8 @@ fn a_replayed_order_buys_nothing_new() -> Result<()> {
     let mut content = other.content(&theirs)?;
     content.token = bought.drawn.token()?;
     let token = bought.drawn.token()?.spend_hash();
-    let (stolen, key) = endtoend::customer::seal_assignment(&content, &token, &enclave)?;
+    let (stolen, key) =
+        endtoend::customer::seal_assignment(&content, &other.device, &token, &enclave)?;
     let answer: MintResponse = services.mint(&order, &stolen)?.json()?;
     assert!(answer.grant.is_none());
     assert_eq!(refusal(&key, &answer.sealed.0)?, Refusal::Seed);
@@ -190,7 +191,7 @@ fn a_replayed_order_buys_nothing_new() -> Result<()> {
     // An extension order is for one request, and no other of the same lease.
     let leased = bought.drawn.lease(first, assigned.gateway);
     let srt = customer.srt()?;
-    let seal = || leased.seal_request(&srt, device, &enclave, &mut system_rng());
+    let seal = || leased.seal_request(&srt, &customer.device, &enclave, &mut system_rng());
     let (one, two) = (seal()?, seal()?);
     let order = ExtensionOrder {
         lease: assigned.lease,
@@ -221,8 +222,7 @@ fn a_sealed_request_can_not_be_moved() -> Result<()> {
     before.only_reserved(&town, &spare.drawn.token()?.spend_hash())?;
     let before = Rows::of(&town)?;
     // To another lease, and an assignment's as a refresh's and the other way round.
-    let device = one.device.public();
-    let refresh = mine.seal_request(&srt, device, &enclave, &mut system_rng())?;
+    let refresh = mine.seal_request(&srt, &one.device, &enclave, &mut system_rng())?;
     let moved = one.services.refresh(theirs.minted.lease, &refresh.request)?;
     assert_eq!(moved.refusal(), UNOPENABLE);
     assert_eq!(one.services.refresh(mine.minted.lease, &sealed.request)?.status, 422);
@@ -286,14 +286,19 @@ fn a_refresh_is_for_ones_own_lease() -> Result<()> {
             Refusal::OtherLease,
         ),
     ] {
-        let content = RefreshRequest { srt, drt, device: one.device.public() };
-        let (sealed, key) = seal_refresh(&content, lease, &enclave)?;
+        let content = RefreshRequest { srt, drt, device: one.device.public(), device_proof: None };
+        let (sealed, key) = seal_refresh(&content, &one.device, lease, &enclave)?;
         let answer: dip_api::Refreshed = one.services.refresh(lease, &sealed)?.json()?;
         assert_eq!(refusal(&key, &answer.sealed.0)?, expected, "{what}");
     }
     let nowhere = LeaseId::random(&mut system_rng());
-    let content = RefreshRequest { srt: srt.clone(), drt: drt(&mine), device: one.device.public() };
-    let (sealed, _) = seal_refresh(&content, nowhere, &enclave)?;
+    let content = RefreshRequest {
+        srt: srt.clone(),
+        drt: drt(&mine),
+        device: one.device.public(),
+        device_proof: None,
+    };
+    let (sealed, _) = seal_refresh(&content, &one.device, nowhere, &enclave)?;
     assert_eq!(one.services.refresh(nowhere, &sealed)?.refusal(), (404, "lease-unknown"));
     before.unchanged(&town)?;
     assert_eq!(one.refresh(&srt, &mine)?.lease, own);
@@ -325,8 +330,9 @@ fn no_other_role_can_mint() -> Result<()> {
         // A refresh token, for the enclave.
         let drt = crate::forge::jws(&header, &claims, &seed)?;
         assert!(Drt::verify(drt.as_str(), &enclave.minting_keys, now()).is_err());
-        let content = RefreshRequest { srt: srt.clone(), drt, device };
-        let (sealed, key) = seal_refresh(&content, leased.minted.lease, &enclave)?;
+        let content = RefreshRequest { srt: srt.clone(), drt, device, device_proof: None };
+        let (sealed, key) =
+            seal_refresh(&content, &customer.device, leased.minted.lease, &enclave)?;
         let answer: dip_api::Refreshed = services.refresh(leased.minted.lease, &sealed)?.json()?;
         assert!(
             matches!(open(&key, &answer.sealed.0)?, Answer::Refused(Refusal::Drt)),

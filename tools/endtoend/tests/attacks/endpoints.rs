@@ -74,7 +74,7 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
     let (lease, device) = (assigned.lease, customer.device.public());
     let minted = sealed.open(&assigned.sealed.0, lease, &device, &enclave, now())?;
     let leased = bought.drawn.lease(minted, assigned.gateway);
-    let refresh = leased.seal_request(&srt, device, &enclave, &mut system_rng())?.request;
+    let refresh = leased.seal_request(&srt, &customer.device, &enclave, &mut system_rng())?.request;
     services.refresh(lease, &refresh)?;
     services.add_peer(&leased.minted.dat, device)?;
     let (ip, region) = (leased.minted.ip, leased.minted.region.clone());

@@ -188,8 +188,10 @@ fn receipts_that_are_no_good_get_nothing_from_the_enclave() -> Result<()> {
     let bad_for_waiting = bad_receipts(&town, &waiting, &leased)?;
     let before = Rows::of(&town)?;
     for (what, srt, verdict) in bad {
-        let content = RefreshRequest { srt, drt: leased.minted.drt.clone(), device };
-        let (sealed, key) = seal_refresh(&content, lease, &enclave).context(what)?;
+        let content =
+            RefreshRequest { srt, drt: leased.minted.drt.clone(), device, device_proof: None };
+        let (sealed, key) =
+            seal_refresh(&content, &customer.device, lease, &enclave).context(what)?;
         let answer: Refreshed = customer.services.refresh(lease, &sealed)?.json()?;
         assert_eq!(refusal(&key, &answer.sealed.0)?, verdict.enclave, "refresh: {what}");
     }

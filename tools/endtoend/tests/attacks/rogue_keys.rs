@@ -12,7 +12,7 @@ use blind_rsa::{AwsLcSigner, RawSigner as _};
 use coarse::Epoch;
 use dip_api::Assigned;
 use encoding::Base64Url;
-use endtoend::customer::{Customer, refusal, seal_bytes};
+use endtoend::customer::{Customer, refusal, seal_json};
 use endtoend::program::{User, provider_file};
 use endtoend::rogue::{Rogue, Told};
 use endtoend::rows::Rows;
@@ -226,8 +226,8 @@ fn the_enclave_takes_no_key_but_the_committed_one() -> Result<()> {
         let malformed = lie.get("directions").is_some()
             || Base64Url::from_text(lie["proof"].as_str().context("no proof")?)
                 .is_none_or(|proof| proof.0.len() != 512);
-        let content = with(&content, "key", lie).to_string();
-        let (sealed, key) = seal_bytes(content.as_bytes(), &hash, &enclave)?;
+        let content = with(&content, "key", lie);
+        let (sealed, key) = seal_json(content, &customer.device, &hash, &enclave)?;
         let answer: Assigned = customer.present(&bought.drawn, &sealed)?.json()?;
         let expected = if malformed { Refusal::Malformed } else { Refusal::Key };
         assert_eq!(refusal(&key, &answer.sealed.0)?, expected, "{what}");

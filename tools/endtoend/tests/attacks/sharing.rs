@@ -26,7 +26,8 @@ use crate::TOWN;
 /// Presents a token with this content, and gives what the enclave says to it.
 pub(crate) fn present(customer: &Customer, content: &AssignRequest) -> Result<Answer> {
     let hash = content.token.spend_hash();
-    let (sealed, key) = seal_assignment(content, &hash, &customer.services.attest()?)?;
+    let enclave = customer.services.attest()?;
+    let (sealed, key) = seal_assignment(content, &customer.device, &hash, &enclave)?;
     let authorization = TokenHeader::build(&content.token);
     let answer = customer.services.assign(Some(&authorization), REGION, &sealed)?;
     open(&key, &answer.json::<Assigned>()?.sealed.0)

@@ -110,7 +110,8 @@ fn step_16_the_reservation_becomes_a_lease_with_the_grant() -> Result<()> {
     // A content that the enclave refuses: there is a reservation, and that is all.
     let mut wrong = content(&customer, &bought)?;
     wrong.srt = Customer::new(town)?.srt()?;
-    let (sealed, key) = seal_assignment(&wrong, &hash, &customer.services.attest()?)?;
+    let (sealed, key) =
+        seal_assignment(&wrong, &customer.device, &hash, &customer.services.attest()?)?;
     let reserved: Assigned = customer.present(&bought.drawn, &sealed)?.json()?;
     assert_eq!(refusal(&key, &reserved.sealed.0)?, Refusal::OtherSubscription);
     let (state, address) = lease_of(town, &hash)?;
@@ -142,7 +143,8 @@ fn step_17_the_enclave_sees_the_real_srt_and_nobody_else_does() -> Result<()> {
     let mut wrong = content(&customer, &bought)?;
     wrong.srt = other.srt()?;
     let hash = bought.drawn.token()?.spend_hash();
-    let (sealed, key) = seal_assignment(&wrong, &hash, &customer.services.attest()?)?;
+    let (sealed, key) =
+        seal_assignment(&wrong, &customer.device, &hash, &customer.services.attest()?)?;
     let refused: Assigned = customer.present(&bought.drawn, &sealed)?.json()?;
     assert_eq!(refusal(&key, &refused.sealed.0)?, Refusal::OtherSubscription);
     Ok(())
@@ -157,8 +159,8 @@ fn step_18_the_app_agrees_on_a_key_with_the_enclave() -> Result<()> {
     let hash = bought.drawn.token()?.spend_hash();
     let content = content(&customer, &bought)?;
     // An envelope names the attested key and carries a fresh one of the app's.
-    let (one, key) = seal_assignment(&content, &hash, &enclave)?;
-    let (two, other_key) = seal_assignment(&content, &hash, &enclave)?;
+    let (one, key) = seal_assignment(&content, &customer.device, &hash, &enclave)?;
+    let (two, other_key) = seal_assignment(&content, &customer.device, &hash, &enclave)?;
     assert_eq!(seal::recipient(&one), Some(enclave.sealing_key));
     assert_eq!(one[..32], two[..32]);
     assert_ne!(one[32..64], two[32..64]);
@@ -169,15 +171,8 @@ fn step_18_the_app_agrees_on_a_key_with_the_enclave() -> Result<()> {
 
     // What is sealed to a key in the middle isn't taken by the enclave; the app is told to attest again.
     let middle = OpeningKey::generate(&mut system_rng());
-    let plain = content.encode().context("it can't be written")?;
-    let (sealed, _) = seal::seal(
-        middle.public(),
-        ASSIGN,
-        hash.as_bytes(),
-        &plain,
-        ASSIGN_SIZE,
-        &mut system_rng(),
-    )?;
+    let sealed = content.seal(&customer.device, &hash, middle.public(), &mut system_rng());
+    let (sealed, _) = sealed?;
     let refused = customer.present(&bought.drawn, &sealed)?;
     assert_eq!(refused.refusal(), (409, "enclave-key-changed"));
     Ok(())
@@ -210,7 +205,8 @@ fn step_19_the_sealed_request_goes_with_an_order() -> Result<()> {
     assert_eq!(refused.refusal(), (403, "order-refused"));
     // A request that was sealed for another token can't be put in this one's place.
     let elsewhere = SpendHash::from_bytes([7; 32]);
-    let (moved, _) = seal_assignment(&content(&customer, &bought)?, &elsewhere, &enclave)?;
+    let (moved, _) =
+        seal_assignment(&content(&customer, &bought)?, &customer.device, &elsewhere, &enclave)?;
     let refused = customer.present(&bought.drawn, &moved)?;
     assert_eq!(refused.refusal(), (422, "sealed-request-unopenable"));
     Ok(())
@@ -283,7 +279,7 @@ fn step_22_the_client_opens_the_answer() -> Result<()> {
     let mut wrong = content(&customer, &bought)?;
     wrong.srt = Customer::new(town)?.srt()?;
     let hash = bought.drawn.token()?.spend_hash();
-    let (request, _) = seal_assignment(&wrong, &hash, &enclave)?;
+    let (request, _) = seal_assignment(&wrong, &customer.device, &hash, &enclave)?;
     assert_eq!(request.len(), sealed.request.len());
     assert_eq!(request.len(), ASSIGN_SIZE + REQUEST_OVERHEAD);
     let refused = customer.present(&bought.drawn, &request)?;
@@ -304,6 +300,7 @@ fn content(customer: &Customer, bought: &endtoend::customer::Bought) -> Result<A
         token: drawn.token()?,
         key: drawn.key().clone(),
         device: customer.device.public(),
+        device_proof: None,
     })
 }
 

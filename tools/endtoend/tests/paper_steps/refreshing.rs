@@ -73,7 +73,7 @@ fn refresh_3_each_request_has_a_key_of_its_own() -> Result<()> {
     assert!(matches!(replayed, Err(AttestationError::Document { check, .. }) if check == "nonce"));
 
     let (enclave, device) = (services.attest()?, customer.device.public());
-    let seal = || leased.seal_request(&srt, device, &enclave, &mut system_rng());
+    let seal = || leased.seal_request(&srt, &customer.device, &enclave, &mut system_rng());
     let (one, two) = (seal()?, seal()?);
     assert_eq!(seal::recipient(&one.request), Some(enclave.sealing_key));
     assert_ne!(one.request[32..64], two.request[32..64]);
@@ -90,7 +90,7 @@ fn refresh_4_srt_and_drt_are_sealed_together() -> Result<()> {
     let customer = Customer::new(town)?;
     let (_, leased) = customer.lease()?;
     let (srt, enclave) = (customer.srt()?, customer.services.attest()?);
-    let (device, lease) = (customer.device.public(), leased.minted.lease);
+    let (device, lease) = (&customer.device, leased.minted.lease);
     let sealed = leased.seal_request(&srt, device, &enclave, &mut system_rng())?;
     assert_eq!(sealed.request.len(), REFRESH_SIZE + REQUEST_OVERHEAD);
     assert_eq!(customer.services.refresh(lease, &sealed.request)?.status, 200);
@@ -130,8 +130,9 @@ fn refresh_5_srt_drt_and_lease_must_agree() -> Result<()> {
     }
     // A lease that there isn't is told outside of the seal: it is the DIP service's to know.
     let nowhere = LeaseId::random(&mut system_rng());
-    let content = RefreshRequest { srt: srt.clone(), drt, device: one.device.public() };
-    let (sealed, _) = seal_refresh(&content, nowhere, &enclave)?;
+    let content =
+        RefreshRequest { srt: srt.clone(), drt, device: one.device.public(), device_proof: None };
+    let (sealed, _) = seal_refresh(&content, &one.device, nowhere, &enclave)?;
     let answer = one.services.refresh(nowhere, &sealed)?;
     assert_eq!(answer.refusal(), (404, "lease-unknown"));
     assert_eq!(one.refresh(&srt, &mine)?.lease, own);
@@ -208,8 +209,9 @@ fn refresh_8_both_return_and_the_lease_is_extended() -> Result<()> {
 
 /// Why a refresh with this content is refused.
 fn refused(customer: &Customer, srt: Compact, drt: Compact, lease: LeaseId) -> Result<Refusal> {
-    let content = RefreshRequest { srt, drt, device: customer.device.public() };
-    let (sealed, key) = seal_refresh(&content, lease, &customer.services.attest()?)?;
+    let content = RefreshRequest { srt, drt, device: customer.device.public(), device_proof: None };
+    let (sealed, key) =
+        seal_refresh(&content, &customer.device, lease, &customer.services.attest()?)?;
     let answer: Refreshed = customer.services.refresh(lease, &sealed)?.json()?;
     refusal(&key, &answer.sealed.0)
 }

@@ -6,7 +6,7 @@ use jws::KeySet;
 use lease::Order;
 use minting::{Answer, AssignRequest, Mint, Outcome as Minted};
 use rand_core::{TryCryptoRng, TryRng};
-use seal::OpeningKey;
+use seal::{OpeningKey, Sealer};
 use serde_json::{Value, json};
 use wire::frame::Message;
 use wire::parent::Request;
@@ -57,26 +57,22 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
         frozen: false,
     };
     let order = order.sign(&signed::key(DIP_SERVICE)?, NOW)?;
-    let request = AssignRequest {
+    let mut request = AssignRequest {
         srt: signed::srt()?,
         receipt: signed::receipt(drawn)?,
         seed: coarse::Secret::new(drawn.seed),
         token: drawn.token.clone(),
         key: drawn.published()?,
         device: signed::device(),
+        device_proof: None,
     };
-    let plaintext = request.encode().ok_or("unwritable")?;
     let opening_key = OpeningKey::generate(&mut Always(11));
     let recipient = *opening_key.public();
     let bound = drawn.token.spend_hash();
-    let (sealed, answer_key) = seal::seal(
-        &recipient,
-        envelope::ASSIGN,
-        bound.as_bytes(),
-        &plaintext,
-        envelope::ASSIGN_SIZE,
-        &mut Always(12),
-    )?;
+    let sealer = Sealer::new(&recipient, envelope::ASSIGN, bound.as_bytes(), &mut Always(12))?;
+    request.device_proof = Some(sealer.prove(&signed::device_secret())?);
+    let plaintext = request.encode().ok_or("unwritable")?;
+    let (sealed, answer_key) = sealer.seal(&plaintext, envelope::ASSIGN_SIZE)?;
     let frame =
         Request::Generate { order: order.as_str().into(), sealed: sealed.clone() }.encode()?;
 

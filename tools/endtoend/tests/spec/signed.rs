@@ -25,8 +25,12 @@ pub(crate) fn key(seed: u8) -> Outcome<SigningKey> {
     Ok(SigningKey::from_seed(&Secret::new([seed; 32]))?)
 }
 
+pub(crate) fn device_secret() -> PeerSecret {
+    PeerSecret::from_bytes(&Secret::new([5; 32]))
+}
+
 pub(crate) fn device() -> PeerKey {
-    PeerSecret::from_bytes(&Secret::new([5; 32])).public()
+    device_secret().public()
 }
 
 pub(crate) fn address() -> Outcome<ExitAddress> {

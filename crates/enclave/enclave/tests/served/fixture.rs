@@ -11,6 +11,7 @@ use jws::{KeySet, SigningKey};
 use lease::{DipDetails, ExtensionOrder, LeaseId, RequestHash};
 use minting::{Answer as Sealed, Drt, Observer, RefreshRequest, Refusal};
 use nitro::{DevelopmentAuthority, DocumentFields, DocumentSigner};
+use peer_key::PeerSecret;
 use receipt::{Entitlement, Entitlements, Srt, SubscriptionId, SubscriptionVersion};
 use seal::{AnswerKey, SealingKey};
 use wire::parent::{Answer, Failure, Request};
@@ -162,6 +163,7 @@ pub(crate) fn refresh_at(to: &SealingKey, now: UnixTime) -> (Request, AnswerKey)
     let (subscription, version) =
         (SubscriptionId::from_bytes([1; 16]), SubscriptionVersion::new(0));
     let entitlements = Entitlements::new(Entitlement::ALL, version);
+    let device = PeerSecret::from_bytes(&Secret::new([9; 32]));
     let drt = Drt {
         subscription,
         version,
@@ -172,17 +174,10 @@ pub(crate) fn refresh_at(to: &SealingKey, now: UnixTime) -> (Request, AnswerKey)
     let request = RefreshRequest {
         srt: Srt { subscription, entitlements }.sign(&key(1), NOW).unwrap(),
         drt: drt.sign(&SigningKey::from_seed(&Secret::new(MINTING_SEED)).unwrap(), NOW).unwrap(),
-        device: "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse().unwrap(),
+        device: device.public(),
+        device_proof: None,
     };
-    let (sealed, answer) = seal::seal(
-        to,
-        envelope::REFRESH,
-        drt.lease.bytes(),
-        &request.encode().unwrap(),
-        envelope::REFRESH_SIZE,
-        &mut system_rng(),
-    )
-    .unwrap();
+    let (sealed, answer) = request.seal(&device, drt.lease, to, &mut system_rng()).unwrap();
     let order = ExtensionOrder {
         lease: drt.lease,
         ip: drt.dip_details.ip,

@@ -6,6 +6,7 @@ use coarse::Secret;
 use jws::Compact;
 use lease::{Dat, Order};
 use minting::Drt;
+use seal::KeyProof;
 use serde_json::{Value, json};
 use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN_SIZE, REFRESH_SIZE};
 
@@ -110,7 +111,8 @@ fn refusals_and_grants_have_one_size() {
 #[test]
 fn the_longest_content_fits_its_envelopes() {
     let world = World::new();
-    let request = world.drawn(1, u32::MAX, 1);
+    let mut request = world.drawn(1, u32::MAX, 1);
+    request.device_proof = Some(KeyProof::from_bytes([0xff; 32]));
     assert!(request.encode().unwrap().len() + 2 < ASSIGN_SIZE);
     let order = Order {
         ip: "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap(),
@@ -122,6 +124,7 @@ fn the_longest_content_fits_its_envelopes() {
         srt: world.srt(1, u32::MAX),
         drt: minted.drt,
         device: request.device,
+        device_proof: Some(KeyProof::from_bytes([0xff; 32])),
     };
     assert!(refresh.encode().unwrap().len() + 2 < REFRESH_SIZE);
     let place = |asked: &mut lease::ExtensionOrder| {

@@ -15,8 +15,8 @@ use wire::envelope;
 use wire::parent::Failure;
 
 use crate::fixture::{
-    EPOCH, NOW, World, blind_signature, failure, minting_key, opened, other_device, pending,
-    role_key, srt_claims, subscription,
+    EPOCH, NOW, World, blind_signature, device, failure, minting_key, opened, other_device,
+    pending, role_key, srt_claims, subscription,
 };
 
 type Spoil<'a> = &'a dyn Fn(&World, &mut AssignRequest);
@@ -42,7 +42,7 @@ fn who_drew_the_token_gets_tokens_for_the_ordered_address() {
     let minted = shown.minted();
     assert_eq!((minted.lease, minted.ip, &minted.region), (order.lease, order.ip, &order.region));
     let dat = Dat::verify(minted.dat.as_str(), &keys, NOW).unwrap();
-    assert!(dat.is_for(&request.device) && !dat.is_for(&other_device()));
+    assert!(dat.is_for(&request.device) && !dat.is_for(&other_device().public()));
     assert_eq!((dat.dip_details.ip, &dat.region), (order.ip, &order.region));
     let drt = Drt::verify(minted.drt.as_str(), &keys, NOW).unwrap();
     assert_eq!((drt.subscription, drt.lease), (subscription(1), order.lease));
@@ -66,7 +66,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn content_that_is_no_request_is_malformed() {
     let world = World::new();
     let good = world.drawn(1, 0, 1).encode().unwrap();
-    assert_eq!(world.assign_content(&good).refusal(), None);
+    // It wants but the proof, which is made where it is sealed.
+    assert_eq!(world.assign_content(&good).refusal(), Some(Refusal::Device));
     let text = std::str::from_utf8(&good).unwrap();
     let refresh = world.leased(1, 0).encode().unwrap();
     for content in [
@@ -196,15 +197,8 @@ fn a_tree_of_another_purpose_gives_no_address() {
     request.key.epoch = epoch;
     request.key.proof = tree.proof(epoch).unwrap();
     let order = World::order(&request);
-    let (sealed, key) = seal::seal(
-        mint.sealing_key(),
-        envelope::ASSIGN,
-        order.token.as_bytes(),
-        &request.encode().unwrap(),
-        envelope::ASSIGN_SIZE,
-        &mut system_rng(),
-    )
-    .unwrap();
+    let sealed = request.seal(&device(), &order.token, mint.sealing_key(), &mut system_rng());
+    let (sealed, key) = sealed.unwrap();
     let order = order.sign(&world.orders, NOW).unwrap();
     let outcome = mint.assign(order.as_str(), &sealed, NOW, &mut system_rng()).unwrap();
     assert_eq!(opened(outcome, &key).refusal(), Some(Refusal::Key));

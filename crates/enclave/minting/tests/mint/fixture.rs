@@ -12,7 +12,7 @@ use lease::{ExtensionOrder, LeaseId, Order, RequestHash};
 use minting::{
     Answer, AssignRequest, Drt, Mint, Minted, Observer, Outcome, RefreshRequest, Refusal,
 };
-use peer_key::PeerKey;
+use peer_key::{PeerKey, PeerSecret};
 use privacy_pass::{ChallengeDigest, PendingToken, TokenResponse, TokenSeed};
 use receipt::{
     Entitlement, Entitlements, IssuanceReceipt, Srt, SubscriptionId, SubscriptionVersion,
@@ -27,7 +27,6 @@ pub(crate) const NOW: UnixTime = UnixTime::from_seconds(1_795_218_137);
 pub(crate) const EPOCH: Epoch = Epoch::new(2_968);
 pub(crate) const ISSUER: &str = "issuer.example";
 pub(crate) const ORIGIN: &str = "dip.example";
-pub(crate) const DEVICE: &str = "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The keys of [`EPOCH`] and the one after it.
 static SIGNERS: LazyLock<[AwsLcSigner; 2]> =
@@ -175,7 +174,8 @@ impl World {
             seed: Secret::new([seed; 32]),
             token: made.finalize(&blind_signature(signer, &made)).unwrap(),
             key: self.published(EPOCH),
-            device: DEVICE.parse().unwrap(),
+            device: device().public(),
+            device_proof: None,
         }
     }
 
@@ -206,14 +206,22 @@ impl World {
         request: &AssignRequest,
         order: &Order,
     ) -> (Vec<u8>, AnswerKey) {
-        let plaintext = request.encode().unwrap();
-        let bound = order.token.as_bytes();
-        self.seal(envelope::ASSIGN, bound, &plaintext, envelope::ASSIGN_SIZE)
+        let device = holder(request.device);
+        request.seal(&device, &order.token, self.mint.sealing_key(), &mut system_rng()).unwrap()
     }
 
     /// Has an order carried out at `now`.
     pub(crate) fn assign_at(&self, request: &AssignRequest, order: &Order, now: UnixTime) -> Shown {
-        let (sealed, key) = self.seal_assign(request, order);
+        self.carry_out(self.seal_assign(request, order), order, now)
+    }
+
+    /// What the mint says to this sealed request under an order that is all right.
+    pub(crate) fn carry_out(
+        &self,
+        (sealed, key): (Vec<u8>, AnswerKey),
+        order: &Order,
+        now: UnixTime,
+    ) -> Shown {
         let order = order.sign(&self.orders, now).unwrap();
         opened(self.mint.assign(order.as_str(), &sealed, now, &mut system_rng()).unwrap(), &key)
     }
@@ -226,9 +234,8 @@ impl World {
     pub(crate) fn assign_content(&self, plaintext: &[u8]) -> Shown {
         let order = Self::order(&self.drawn(1, 0, 1));
         let bound = order.token.as_bytes();
-        let (sealed, key) = self.seal(envelope::ASSIGN, bound, plaintext, envelope::ASSIGN_SIZE);
-        let order = order.sign(&self.orders, NOW).unwrap();
-        opened(self.mint.assign(order.as_str(), &sealed, NOW, &mut system_rng()).unwrap(), &key)
+        let sealed = self.seal(envelope::ASSIGN, bound, plaintext, envelope::ASSIGN_SIZE);
+        self.carry_out(sealed, &order, NOW)
     }
 
     /// A refresh request of a lease that this subscription was assigned.
@@ -237,7 +244,8 @@ impl World {
         RefreshRequest {
             srt: self.srt(subscriber, version),
             drt: minted.drt,
-            device: DEVICE.parse().unwrap(),
+            device: device().public(),
+            device_proof: None,
         }
     }
 
@@ -262,8 +270,8 @@ impl World {
         request: &RefreshRequest,
         lease: LeaseId,
     ) -> (Vec<u8>, AnswerKey) {
-        let plaintext = request.encode().unwrap();
-        self.seal(envelope::REFRESH, lease.bytes(), &plaintext, envelope::REFRESH_SIZE)
+        let device = holder(request.device);
+        request.seal(&device, lease, self.mint.sealing_key(), &mut system_rng()).unwrap()
     }
 
     /// Has a refresh carried out at `now` on an order that `change` may spoil.
@@ -275,7 +283,16 @@ impl World {
     ) -> Shown {
         let mut order = Self::extension_order(&[]);
         change(&mut order);
-        let (sealed, key) = self.seal_refresh(request, order.lease);
+        self.extend(self.seal_refresh(request, order.lease), order, now)
+    }
+
+    /// What the mint says to this sealed request under an order for it.
+    pub(crate) fn extend(
+        &self,
+        (sealed, key): (Vec<u8>, AnswerKey),
+        mut order: ExtensionOrder,
+        now: UnixTime,
+    ) -> Shown {
         order.request = Self::extension_order(&sealed).request;
         let order = order.sign(&self.orders, now).unwrap();
         opened(self.mint.refresh(order.as_str(), &sealed, now, &mut system_rng()).unwrap(), &key)
@@ -320,6 +337,15 @@ pub(crate) fn failure(outcome: Result<Outcome, Failure>) -> Failure {
     }
 }
 
-pub(crate) fn other_device() -> PeerKey {
-    "BQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse().unwrap()
+pub(crate) fn device() -> PeerSecret {
+    PeerSecret::from_bytes(&Secret::new([9; 32]))
+}
+
+pub(crate) fn other_device() -> PeerSecret {
+    PeerSecret::from_bytes(&Secret::new([5; 32]))
+}
+
+/// The private half of one of the two devices' keys.
+fn holder(key: PeerKey) -> PeerSecret {
+    [device(), other_device()].into_iter().find(|device| device.public() == key).unwrap()
 }

@@ -5,6 +5,8 @@ mod answers;
 #[cfg(test)]
 mod assign;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod refresh;

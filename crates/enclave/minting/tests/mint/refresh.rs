@@ -30,14 +30,14 @@ fn the_holder_gets_new_tokens_for_the_same_lease() {
     let world = World::new();
     let mut request = world.leased(1, 0);
     // A second device refreshes with the same DRT.
-    request.device = other_device();
+    request.device = other_device().public();
     let shown = world.refresh_at(&request, |_| {}, NOW.plus(SECOND * 7200));
     let keys = KeySet::from(world.mint.minting_key());
     let extension = Extension::verify(shown.grant.as_ref().unwrap().as_str(), &keys).unwrap();
     assert_eq!(extension.lease, LeaseId::from_bytes([0xaa; 16]));
     let minted = shown.minted();
     assert_eq!(Drt::verify(minted.drt.as_str(), &keys, NOW), Ok(world.drt_claims(&request)));
-    assert!(Dat::verify(minted.dat.as_str(), &keys, NOW).unwrap().is_for(&other_device()));
+    assert!(Dat::verify(minted.dat.as_str(), &keys, NOW).unwrap().is_for(&other_device().public()));
     assert_eq!(minted.dat_ends, Dat::end(NOW.plus(SECOND * 7200)));
 }
 
@@ -189,7 +189,8 @@ fn one_srt_refreshes_one_of_ten_leases() {
             let request = RefreshRequest {
                 srt: srt.clone(),
                 drt: drt.sign(&minting_key(), NOW).unwrap(),
-                device: other_device(),
+                device: other_device().public(),
+                device_proof: None,
             };
             world.refresh_at(&request, |order| order.lease = drt.lease, NOW).refusal()
         })
