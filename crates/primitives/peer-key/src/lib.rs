@@ -13,6 +13,7 @@ use coarse::Secret;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
 
 /// Why bytes are no peer's key.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -115,11 +116,11 @@ impl PeerSecret {
     /// The key with these bytes, clamped as RFC 7748 section 5 says (keys that differ in the clamped bits alone are one).
     #[must_use]
     pub fn from_bytes(bytes: &Secret<32>) -> Self {
-        let mut clamped = *bytes.expose();
-        let [first, .., last] = &mut clamped;
+        let mut clamped = Zeroizing::new(*bytes.expose());
+        let [first, .., last] = &mut *clamped;
         *first &= 0xf8;
         *last = (*last & 0x7f) | 0x40;
-        Self(Secret::new(clamped))
+        Self(Secret::new(*clamped))
     }
 
     /// A fresh key.

@@ -19,7 +19,7 @@ use minting::{Answer, AssignRequest, Drt, Refusal};
 use privacy_pass::{ChallengeHeader, SpendHash, TokenHeader};
 use receipt::SubscriptionVersion;
 use seal::OpeningKey;
-use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN, ASSIGN_SIZE, REQUEST_OVERHEAD};
+use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN_SIZE, REQUEST_OVERHEAD};
 
 /// What the enclave's answer takes, sealed, whatever it says.
 const SEALED_ANSWER: usize = ANSWER_SIZE + ANSWER_OVERHEAD;
