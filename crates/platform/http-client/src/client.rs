@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +18,6 @@ use record::{Opened, Tap};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::stream::Stream;
@@ -144,15 +144,22 @@ impl<T: Tap> HttpClient<T> {
         let tap = self.tap.connected(Opened::ByUs, Some(address));
         let stream = TokioIo::new(Stream::new(tcp, tap, self.config.read_timeout));
         let (mut sender, connection) = http1::handshake(stream).await.map_err(broken)?;
-        // Dropping the set ends the connection, whatever becomes of the answer.
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let head = timeout(self.config.read_timeout, sender.send_request(request))
-            .await
-            .map_err(|_| ClientError::TimedOut)?
-            .map_err(broken)?;
-        let (parts, body) = head.into_parts();
-        Ok(Response::from_parts(parts, self.read(body).await?))
+        let answer = async {
+            let head = timeout(self.config.read_timeout, sender.send_request(request))
+                .await
+                .map_err(|_| ClientError::TimedOut)?
+                .map_err(broken)?;
+            let (parts, body) = head.into_parts();
+            Ok(Response::from_parts(parts, self.read(body).await?))
+        };
+        // Driven by the task that waits for the answer, so that no other thread has to be woken, and it ends with it.
+        let (mut answer, mut connection) = (pin!(answer), pin!(connection));
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            // However it ended, the answer knows.
+            _ = &mut connection => answer.await,
+        }
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {

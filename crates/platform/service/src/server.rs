@@ -5,6 +5,7 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +151,19 @@ impl<T: Tap> Server<T> {
 
     /// Serves until `stop` is ready, then drains: no new connection, requests under way are answered, and
     /// what is left after the drain timeout is cut. `router` has no fallback of its own.
-    pub async fn run_until(self, router: Router, stop: impl Future<Output = ()>) {
+    pub async fn run_until(self, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
+        // On one of the runtime's own threads, not on the one that blocks on all this: a connection that is accepted there goes on
+        // there, without waking another.
+        let mut serving = JoinSet::new();
+        serving.spawn(self.accept(router, stop));
+        if let Some(Err(error)) = serving.join_next().await
+            && error.is_panic()
+        {
+            resume_unwind(error.into_panic());
+        }
+    }
+
+    async fn accept(self, router: Router, stop: impl Future<Output = ()>) {
         let Self { listener, local, config, tap } = self;
         let service = TowerToHyperService::new(edge(router, &config));
         let mut http = http1::Builder::new();

@@ -189,27 +189,50 @@ fn element(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
 /// 32-bit digits of the longest modulus.
 const DIGITS: usize = 128;
 
-/// A product of consecutive odd primes below 4,096, itself below 2^32, and the powers of 2^32 modulo it.
+/// A product of consecutive odd primes below 4,096, itself below 2^32: its primes, and the powers of 2^32 modulo it.
 struct PrimeProduct {
     product: u64,
-    powers: Vec<u64>,
+    powers: Vec<u32>,
+    primes: Vec<Prime>,
+}
+
+/// What tells multiples of an odd prime without a division: modulo 2^32, `n * inverse` is `n / prime` for multiples, which is at most
+/// `most`, and above that for all others.
+struct Prime {
+    inverse: u32,
+    most: u32,
+}
+
+impl Prime {
+    fn new(prime: u32) -> Self {
+        // Newton's iteration doubles the bits that are right; an odd number is its own inverse modulo 8.
+        let step = |x: u32, _| x.wrapping_mul(2u32.wrapping_sub(prime.wrapping_mul(x)));
+        Self { inverse: (0..4).fold(prime, step), most: u32::MAX / prime }
+    }
+
+    const fn divides(&self, number: u32) -> bool {
+        number.wrapping_mul(self.inverse) <= self.most
+    }
 }
 
 static PRIME_PRODUCTS: LazyLock<Vec<PrimeProduct>> = LazyLock::new(|| {
     let is_prime =
         |n: &u32| (3..).step_by(2).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
-    let mut products = vec![1u32];
+    let mut products = vec![(1u32, Vec::new())];
     for prime in (3..4096).step_by(2).filter(is_prime) {
         match products.last_mut() {
-            Some(last) if last.checked_mul(prime).is_some() => *last *= prime,
-            _ => products.push(prime),
+            Some((product, primes)) if product.checked_mul(prime).is_some() => {
+                *product *= prime;
+                primes.push(Prime::new(prime));
+            }
+            _ => products.push((prime, vec![Prime::new(prime)])),
         }
     }
-    let with_powers = |product| {
+    let with_powers = |(product, primes)| {
         let product = u64::from(product);
         let next = |power: &u64| Some((power << 32) % product);
-        let powers = std::iter::successors(Some(1 % product), next).take(DIGITS).collect();
-        PrimeProduct { product, powers }
+        let powers = std::iter::successors(Some(1 % product), next).take(DIGITS);
+        PrimeProduct { product, powers: powers.map(|power| power as u32).collect(), primes }
     };
     products.into_iter().map(with_powers).collect()
 });
@@ -217,23 +240,19 @@ static PRIME_PRODUCTS: LazyLock<Vec<PrimeProduct>> = LazyLock::new(|| {
 /// Whether an odd number of 4,096 bits at most is divisible by a prime below 4,096.
 fn has_small_factor(number: &[u8]) -> bool {
     // 32-bit digits, least significant first.
-    let digits: Vec<u64> = number
+    let digits: Vec<u32> = number
         .rchunks(4)
-        .map(|chunk| chunk.iter().fold(0, |digit, byte| (digit << 8) | u64::from(*byte)))
+        .map(|chunk| chunk.iter().fold(0, |digit, byte| (digit << 8) | u32::from(*byte)))
         .collect();
-    PRIME_PRODUCTS.iter().any(|PrimeProduct { product, powers }| {
-        // One division for all digits: each term is below 2^64, and there are few.
-        let sum: u128 = digits.iter().zip(powers).map(|(a, b)| u128::from(a * b)).sum();
-        let rest = (sum % u128::from(*product)) as u64;
-        greatest_common_divisor(*product, rest) != 1
+    PRIME_PRODUCTS.iter().any(|PrimeProduct { product, powers, primes }| {
+        // The halves of each term are summed apart, so that no sum leaves 64 bits: there are 128 terms at most.
+        let (low, high) = digits.iter().zip(powers).fold((0u64, 0u64), |(low, high), (a, b)| {
+            let term = u64::from(*a) * u64::from(*b);
+            (low + (term & 0xffff_ffff), high + (term >> 32))
+        });
+        let rest = (((high % product) << 32) + low % product) % product;
+        primes.iter().any(|prime| prime.divides(rest as u32))
     })
-}
-
-fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]
@@ -283,5 +302,33 @@ mod tests {
             modulus[252..].copy_from_slice(&offset.to_be_bytes());
             assert_eq!(PublicKey::from_modulus(&modulus), Err(KeyError::Unsound), "{prime}");
         }
+    }
+
+    #[test]
+    fn every_prime_below_4096_is_found_and_nothing_else() {
+        let remainder = |number: &[u8], by: u32| {
+            number.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % by)
+        };
+        let primes: Vec<u32> = (2u32..4096)
+            .filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0))
+            .collect();
+        let odd = primes.get(1..).unwrap();
+        let mut found = [0; 2];
+        for length in [256, 512] {
+            let mut number = vec![0xff; length];
+            for tail in (1..=u16::MAX).step_by(2).take(400) {
+                number[length - 2..].copy_from_slice(&tail.to_be_bytes());
+                let divided = odd.iter().any(|prime| remainder(&number, *prime) == 0);
+                assert_eq!(has_small_factor(&number), divided, "{length} bytes, {tail}");
+                found[usize::from(divided)] += 1;
+            }
+            // Each prime by itself, times a power of two: no other odd prime divides that.
+            for prime in odd {
+                let mut number = vec![0; length];
+                number[..4].copy_from_slice(&prime.to_be_bytes());
+                assert!(has_small_factor(&number), "{prime}");
+            }
+        }
+        assert!(found.iter().all(|count| *count > 50), "{found:?}");
     }
 }

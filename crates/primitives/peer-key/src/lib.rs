@@ -44,9 +44,7 @@ impl PeerKey {
         if !is_below_the_prime(&bytes) {
             return Err(Error::NotCanonical);
         }
-        // A clamped scalar is a multiple of the cofactor, so that the points of low order, and they alone, give zero.
-        let probe = StaticSecret::from([1; 32]);
-        if !probe.diffie_hellman(&PublicKey::from(bytes)).was_contributory() {
+        if LOW_ORDER.contains(&bytes) {
             return Err(Error::LowOrder);
         }
         Ok(Self(bytes))
@@ -66,6 +64,31 @@ impl PeerKey {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
     }
 }
+
+/// The canonical u-coordinates whose points have an order that divides 8, on the curve and on its twist: 0, 1, the two of order 8, and
+/// p - 1. A clamped scalar, a multiple of 8, takes these to zero, and no others.
+const LOW_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    [
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0,
+    ],
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4,
+        0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49,
+        0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef,
+        0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f,
+        0x11, 0x57,
+    ],
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0x7f,
+    ],
+];
 
 /// Whether the little-endian number is less than p = 2^255 - 19.
 fn is_below_the_prime(bytes: &[u8; 32]) -> bool {
@@ -181,6 +204,26 @@ mod tests {
         }
     }
 
+    /// An agreement over a point of low order is all zero, whatever the secret.
+    fn agrees_on_nothing(point: [u8; 32]) -> bool {
+        !StaticSecret::from([1; 32]).diffie_hellman(&PublicKey::from(point)).was_contributory()
+    }
+
+    #[test]
+    fn the_list_holds_what_agrees_on_nothing() {
+        assert!(LOW_ORDER.into_iter().all(agrees_on_nothing));
+        // Around zero and around the prime, where the others lie.
+        let near = |last: u8| (0..=255).map(move |first| (first, last));
+        for (first, last) in near(0).chain(near(0x7f)) {
+            let mut point = [if last == 0 { 0 } else { 0xff }; 32];
+            (point[0], point[31]) = (first, last);
+            assert_eq!(
+                PeerKey::from_bytes(point).is_err(),
+                agrees_on_nothing(point) || !is_below_the_prime(&point)
+            );
+        }
+    }
+
     #[test]
     fn only_the_smallest_encoding_counts() {
         for point in [
@@ -252,6 +295,7 @@ mod tests {
         fn made_keys_parse(seed in any::<[u8; 32]>()) {
             let public = PeerSecret::from_bytes(&Secret::new(seed)).public();
             prop_assert_eq!(PeerKey::from_bytes(*public.bytes()), Ok(public));
+            prop_assert!(!agrees_on_nothing(*public.bytes()));
         }
     }
 }

@@ -3,6 +3,7 @@
 use aws_lc_sys as c;
 use zeroize::Zeroizing;
 
+use crate::inverse::inverse;
 use crate::number::{Montgomery, Number, Scratch, done};
 use crate::{Error, MODULUS_BITS};
 
@@ -105,9 +106,17 @@ impl Modulus {
     }
 
     /// `1 / number`; below the modulus, may be secret: it is multiplied by a random number before the
-    /// variable-time inversion, and the result again after it.
+    /// variable-time inversion, and the result again after it. The result is checked.
     pub fn inverse(&self, number: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        self.montgomery.inverse(&self.read(number)?)?.to_bytes(self.length())
+        let hiding = Number::random_below(&self.number)?.to_bytes(self.length())?;
+        // Evenly distributed whatever the number is, so that nothing is learnt from how long this takes.
+        let hidden = self.mul(number, &hiding)?;
+        let inverse = inverse(&hidden, &self.bytes).ok_or(Error::NotInvertible)?;
+        let inverse = self.mul(&inverse, &hiding)?;
+        match self.mul(&inverse, number)?.split_last() {
+            Some((1, zeros)) if zeros.iter().all(|byte| *byte == 0) => Ok(inverse),
+            _ => Err(Error::Library),
+        }
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Number, Error> {

@@ -37,6 +37,14 @@ impl Number {
         Self::from_bytes(&value.to_be_bytes())
     }
 
+    /// A random number from 1 to `end` - 1.
+    pub(crate) fn random_below(end: &Self) -> Result<Self, Error> {
+        let mut number = Self::new()?;
+        // SAFETY: both are valid, and the one that is written is ours alone.
+        done(unsafe { c::BN_rand_range_ex(number.as_mut_ptr(), 1, end.as_ptr()) })?;
+        Ok(number)
+    }
+
     /// A copy of `source` less one.
     pub(crate) fn less_one(source: &Self) -> Result<Self, Error> {
         // SAFETY: `source` is a valid BIGNUM; null when out of memory.
