@@ -93,7 +93,7 @@ async fn create<S: AccountStore>(
     });
     // Not whose: the number is the customer's secret, and the order of accounts is nobody's business.
     let kept =
-        service.noted(&operator, acts::ACCOUNT_CREATE, &request.entitlements.join(" "), kept)?;
+        service.noted(operator, acts::ACCOUNT_CREATE, request.entitlements.join(" "), kept).await?;
     Ok(Json(CreatedAccount { account, subscription: kept.id }))
 }
 
@@ -112,7 +112,7 @@ async fn refund<S: AccountStore>(
 ) -> Result<Json<SubscriptionView>, Problem> {
     let id = parse(&id)?;
     let found = service.store.refund(id).await.map_err(|error| failed(&error)).and_then(view);
-    service.noted(&operator, acts::SUBSCRIPTION_REFUND, &id.to_hex(), found)
+    service.noted(operator, acts::SUBSCRIPTION_REFUND, id.to_hex(), found).await
 }
 
 async fn reset<S: AccountStore>(
@@ -132,7 +132,7 @@ async fn reset<S: AccountStore>(
         .with_detail("look at the subscription, and reset from its present version"),
         ResetError::Store(error) => failed(&error),
     });
-    service.noted(&operator, acts::SUBSCRIPTION_RESET, &id.to_hex(), found.and_then(view))
+    service.noted(operator, acts::SUBSCRIPTION_RESET, id.to_hex(), found.and_then(view)).await
 }
 
 async fn mint<S: AccountStore>(
@@ -180,18 +180,21 @@ impl<S: Sync> FromRequestParts<S> for OperatorLabel {
 impl<S: AccountStore> Accounts<S> {
     /// Leaves a line in the trail: what was done, or why it was refused. An act whose line can't be written is answered as failed, and
     /// may be repeated.
-    fn noted<T>(
+    async fn noted<T>(
         &self,
-        OperatorLabel(operator): &OperatorLabel,
-        action: &str,
-        subject: &str,
+        OperatorLabel(operator): OperatorLabel,
+        action: &'static str,
+        subject: String,
         done: Result<T, Problem>,
     ) -> Result<T, Problem> {
         let outcome = match &done {
             Ok(_) => "done".to_owned(),
             Err(problem) => format!("refused: {}", problem.slug()),
         };
-        let noted = self.trail.append(self.clock.now(), operator, action, subject, &outcome);
+        let (trail, now) = (self.trail.clone(), self.clock.now());
+        let append = move || trail.append(now, &operator, action, &subject, &outcome);
+        let noted = tokio::task::spawn_blocking(append).await;
+        let noted = noted.map_err(anyhow::Error::from).and_then(|noted| Ok(noted?));
         noted.map_err(|error| {
             tracing::error!(cause = %error, "the audit trail can't be written");
             Problem::new(

@@ -89,6 +89,11 @@ impl Line {
         let hash = hash(previous, &entry);
         Self { entry, previous, hash }
     }
+
+    /// Whether it is what its hash says.
+    pub(crate) fn is_sound(&self) -> bool {
+        hash(self.previous, &self.entry) == self.hash
+    }
 }
 
 /// Every field goes in with its length in front, so that nothing can move from one to the next.
@@ -117,7 +122,7 @@ pub(crate) fn check(text: &str, noted: Option<Hash>) -> Result<(Vec<Line>, Head)
         if line.previous != head.head {
             return Err(Broken::Order(number));
         }
-        if hash(line.previous, &line.entry) != line.hash {
+        if !line.is_sound() {
             return Err(Broken::Changed(number));
         }
         found |= noted == Some(line.hash);
