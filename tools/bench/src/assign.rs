@@ -19,7 +19,7 @@ use crate::report::Row;
 /// 65,534 addresses.
 const POOL: &str = "127.80.0.0/16";
 /// People who are served at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 /// People who come one by one, and people before them.
 const ALONE: usize = 200;
 const WARM_UP: usize = 20;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
+use std::iter;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +27,10 @@ const QUEUE: usize = 1024;
 
 /// Jobs that share one commit at most.
 const GROUP: usize = 256;
+
+/// How long a group is gathered while several write at a time: a commit costs the same for one job as for many. Whoever writes alone
+/// doesn't wait.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// `FULL`: an answered write survives a power cut. `EXCLUSIVE`: the file is ours until we close it.
 /// `TRUNCATE`, and never `WAL`: see the crate's documentation. No `cache_spill`: nothing is written to the file
@@ -174,10 +180,18 @@ impl Drop for Handle {
 /// The writer's thread: what only reads is answered at once, then one transaction for all that write.
 fn work(connection: &Connection, mut pages: Pages, mut jobs: mpsc::Receiver<Job>) {
     let mut waiting = Vec::with_capacity(GROUP);
+    let mut several = false;
     while jobs.blocking_recv_many(&mut waiting, GROUP) > 0 {
-        for reading in waiting.extract_if(.., |job| !job.writes) {
-            read(connection, reading);
+        let answer_readers = |waiting: &mut Vec<Job>| {
+            waiting.extract_if(.., |job| !job.writes).for_each(|job| read(connection, job));
+        };
+        answer_readers(&mut waiting);
+        if several && !waiting.is_empty() {
+            thread::sleep(GATHER);
+            waiting.extend(iter::from_fn(|| jobs.try_recv().ok()).take(GROUP - waiting.len()));
+            answer_readers(&mut waiting);
         }
+        several = waiting.len() > 1;
         let mut queue = waiting.drain(..);
         while queue.len() > 0 {
             commit_group(connection, &mut pages, &mut queue);

@@ -128,9 +128,7 @@ impl DocumentSigner {
         Payload::decode(&payload)?;
         self.sign_unchecked(&payload)
     }
-}
 
-impl DocumentSigner {
     /// Signs any bytes as a payload, which the real authority never would: for whoever tests a reader behind
     /// the signature. Good documents come from [`sign`](Self::sign).
     pub fn sign_unchecked(&self, payload: &[u8]) -> Result<Vec<u8>, DevelopmentError> {

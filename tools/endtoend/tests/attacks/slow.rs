@@ -1,4 +1,4 @@
-//! Strangers who keep a service waiting: heads and bodies that never end, answers that nobody reads.
+//! Strangers who keep a service waiting: heads and bodies that never end.
 
 use std::net::SocketAddr;
 use std::thread;
