@@ -41,7 +41,17 @@ impl Session {
             let mut left = SEALS;
             while let Err(error) = self.assign_once(&region).await {
                 left -= 1;
+                let receipts = matches!(
+                    &error,
+                    Error::Answer(AnswerError::Refused(
+                        Refusal::Srt | Refusal::SrtExpired | Refusal::Receipt
+                    ))
+                );
                 self.mend(error, left).await?;
+                if receipts {
+                    // They were fetched from the identity side.
+                    self.wait_before_assigning(most_wait).await;
+                }
             }
         }
         self.leased()

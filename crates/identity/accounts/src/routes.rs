@@ -196,7 +196,7 @@ impl<S: AccountStore> Accounts<S> {
         let noted = tokio::task::spawn_blocking(append).await;
         let noted = noted.map_err(anyhow::Error::from).and_then(|noted| Ok(noted?));
         noted.map_err(|error| {
-            tracing::error!(cause = %error, "the audit trail can't be written");
+            tracing::error!(cause = %format_args!("{error:#}"), "the audit trail can't be written");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "trail-failed",

@@ -26,10 +26,10 @@ pub struct Trail {
 #[non_exhaustive]
 pub enum TrailError {
     /// The file system refused.
-    #[error("{0}: {1}")]
+    #[error("{0}")]
     Io(PathBuf, #[source] io::Error),
     /// The trail isn't what was written.
-    #[error("the trail is broken: {0}")]
+    #[error("the trail is broken")]
     Broken(#[from] Broken),
 }
 
