@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// How long each target runs
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
     /// Then put what covers most in least room into fuzz/corpus
     #[arg(long)]
