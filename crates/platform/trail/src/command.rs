@@ -14,7 +14,7 @@ use crate::{Trail, TrailError};
 /// Who does it.
 #[derive(Args, Clone, Debug)]
 pub struct Operator {
-    /// Your label in the audit trail; the user of the operating system when not given.
+    /// Your label in the audit trail; the number of the system's user when not given.
     #[arg(long = "operator", value_name = "NAME", global = true)]
     name: Option<String>,
 }
@@ -43,10 +43,7 @@ impl Operator {
     /// The label.
     #[must_use]
     pub fn label(&self) -> String {
-        let user = || {
-            let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
-            name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
-        };
+        let user = || format!("uid-{}", rustix::process::getuid().as_raw());
         self.name.clone().unwrap_or_else(user)
     }
 
