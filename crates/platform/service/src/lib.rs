@@ -30,7 +30,7 @@ pub use http_client::{
 
 pub use edge::browser_readable;
 pub use json::Json;
-pub use limits::{Class, HEAVY, LIGHT, PROBE, RATE_FACTOR};
+pub use limits::{Class, HEAVY, LIGHT, PROBE};
 pub use openapi::openapi;
 pub use operator::{OperatorSecret, WeakSecret, operator_only};
 pub use problem::Problem;

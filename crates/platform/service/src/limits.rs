@@ -47,11 +47,10 @@ impl Class {
 }
 
 /// The variable by which an operator raises all rates: how many times as many requests a second, 1 to 1,000.
-pub const RATE_FACTOR: &str = "CLOAKROOM_RATE_FACTOR";
+pub(crate) const RATE_FACTOR: &str = "CLOAKROOM_RATE_FACTOR";
 
-/// The factor that the variable gives; `None` when it says something else than a number in its range.
-pub(crate) fn rate_factor(value: Option<&OsStr>) -> Option<NonZero<u32>> {
-    let Some(value) = value else { return Some(NonZero::<u32>::MIN) };
+/// The factor that the variable's value is; `None` when it is something else than a number in that range.
+pub(crate) fn rate_factor(value: &OsStr) -> Option<NonZero<u32>> {
     value.to_str()?.parse().ok().filter(|factor: &NonZero<u32>| factor.get() <= 1000)
 }
 
@@ -126,8 +125,7 @@ mod tests {
 
     #[test]
     fn rates_can_be_raised_within_reason() {
-        let factor = |text: &str| rate_factor(Some(OsStr::new(text))).map(NonZero::get);
-        assert_eq!(rate_factor(None).map(NonZero::get), Some(1));
+        let factor = |text: &str| rate_factor(OsStr::new(text)).map(NonZero::get);
         assert_eq!((factor("1"), factor("1000")), (Some(1), Some(1000)));
         for wrong in ["", "0", "1001", "-1", "2.5", "many"] {
             assert_eq!(factor(wrong), None, "{wrong}");

@@ -117,7 +117,7 @@ impl<T: Tap> Server<T> {
     /// Binds. `tap` hears what is received; `()` outside of audits.
     pub async fn bind(mut config: ServeConfig, tap: T) -> Result<Self, ServeError> {
         if let Some(factor) = std::env::var_os(RATE_FACTOR) {
-            config.rate_factor = rate_factor(Some(&factor)).ok_or(ServeError::RateFactor)?;
+            config.rate_factor = rate_factor(&factor).ok_or(ServeError::RateFactor)?;
         }
         let listen = config.listen;
         if !listen.ip().to_canonical().is_loopback() {
