@@ -159,7 +159,7 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     match command {
         Command::Serve(arguments) => serve(&state, *arguments, tap).await,
         Command::OrderKeys { command: Some(command), .. } => {
-            key_ring::jwks(&ORDER_ROLE, &state, command, &operator)
+            key_ring::run_signing(&ORDER_ROLE, &state, command, &operator)
         }
         Command::OrderKeys { command: None, json } => {
             let keys = order_key(&state).context(CouldNotTry("the order keys can't be read"))?;

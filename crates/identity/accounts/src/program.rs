@@ -87,7 +87,7 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     match command {
         Command::Serve { listen, log } => serve(&state, listen, &log, tap).await,
         Command::Keys { command: Some(command), .. } => {
-            key_ring::jwks(&SRT_ROLE, &state, command, &operator)
+            key_ring::run_signing(&SRT_ROLE, &state, command, &operator)
         }
         Command::Keys { command: None, json } => {
             let ring = signer(&state).context(CouldNotTry("the signing keys can't be read"))?;

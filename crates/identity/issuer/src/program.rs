@@ -179,7 +179,7 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             output.print(&all.collect::<Vec<_>>())
         }
         Command::ReceiptKeys { command: Some(command), .. } => {
-            key_ring::jwks(&RECEIPT_ROLE, &state, command, &operator)
+            key_ring::run_signing(&RECEIPT_ROLE, &state, command, &operator)
         }
         Command::ReceiptKeys { command: None, output } => {
             output.print(&receipt_key(&state).context(UNUSABLE)?.published())

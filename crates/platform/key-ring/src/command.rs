@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::Subcommand;
 use coarse::{Clock as _, SystemClock, UnixTime};
-use jws::{KeySet, VerifyingKey};
 use serde_json::json;
 use service::CouldNotTry;
 use trail::{Operator, Trail};
@@ -69,7 +68,7 @@ pub enum KeysCommand {
 ///
 /// # Errors
 /// [`RingError`].
-pub fn jwks(
+pub fn run_signing(
     role: &Role,
     state: &Path,
     command: KeysCommand,
@@ -191,12 +190,4 @@ fn print(role: &Role, ring: &Ring, changed: bool, as_json: bool) -> anyhow::Resu
         writeln!(out, "{} {standing:<8} since {}{then}", key.kid, key.since)?;
     }
     Ok(())
-}
-
-impl Ring {
-    /// All keys as a JWKS: current, next and former.
-    #[must_use]
-    pub fn jwks(&self) -> KeySet {
-        KeySet::new(self.keys().map(|key| VerifyingKey::from_bytes(key.public())))
-    }
 }

@@ -29,6 +29,9 @@ pub enum RingError {
     /// The file isn't a ring.
     #[error("{0} is damaged: it is not a ring of keys")]
     Damaged(PathBuf),
+    /// The library made no key.
+    #[error("no key could be made")]
+    Library(#[source] jws::KeyError),
     /// A step against the rules.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -120,8 +123,8 @@ impl RingFile {
         if *signer.verifying_key().bytes() != current.public() {
             return Err(damaged());
         }
-        let keys = KeySet::new(ring.keys().map(|key| VerifyingKey::from_bytes(key.public())));
-        Ok(SigningRing { signer, keys })
+        let keys = ring.keys().map(|key| VerifyingKey::from_bytes(key.public()));
+        Ok(SigningRing { signer, keys: KeySet::new(keys) })
     }
 }
 
@@ -136,8 +139,7 @@ pub struct SigningRing {
 /// A fresh Ed25519 key.
 pub(crate) fn fresh_signing_key() -> Result<Fresh, RingError> {
     let seed = Secret::<32>::random(&mut coarse::system_rng());
-    let damaged = |_| RingError::Damaged(PathBuf::new());
-    let key = SigningKey::from_seed(&seed).map_err(damaged)?;
+    let key = SigningKey::from_seed(&seed).map_err(RingError::Library)?;
     let public = key.verifying_key();
     Ok(Fresh {
         kid: public.id().to_string(),

@@ -18,7 +18,7 @@ mod file;
 mod live;
 mod ring;
 
-pub use command::{KeysCommand, Role, jwks, run};
+pub use command::{KeysCommand, Role, run, run_signing};
 pub use file::{RingError, RingFile};
 pub use live::{LiveKeys, LiveSigner};
 pub use ring::{Fresh, Key, Refused, Ring, Rules, Standing};

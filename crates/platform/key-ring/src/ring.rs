@@ -27,7 +27,7 @@ pub struct Fresh {
     pub secret: Zeroizing<Vec<u8>>,
 }
 
-/// What a key is for now.
+/// What a key does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
@@ -45,7 +45,7 @@ pub enum Standing {
 pub struct Key {
     /// Its name.
     pub kid: String,
-    /// What it is for now.
+    /// What it does at present.
     pub standing: Standing,
     /// Since which hour.
     pub since: Hour,
