@@ -95,15 +95,15 @@ impl Served {
         nonce: &[u8],
         now: UnixTime,
     ) -> Result<(Attested, Report, &'a EnclavePin), AttestationError> {
-        let mut worst = AttestationError::Configuration;
+        let mut furthest = AttestationError::Configuration;
         for pin in pins {
             match self.verify(pin, nonce, now) {
                 Ok((attested, report)) => return Ok((attested, report, pin)),
-                Err(error) if worst == AttestationError::Configuration => worst = error,
+                Err(error) if furthest == AttestationError::Configuration => furthest = error,
                 Err(_) => {}
             }
         }
-        Err(worst)
+        Err(furthest)
     }
 
     /// Checks everything: the document (form, chain, signature, freshness, `nonce`, PCRs), the configuration against the

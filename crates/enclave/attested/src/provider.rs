@@ -229,9 +229,7 @@ impl SignedProvider {
         provider.check()?;
         Ok(provider)
     }
-}
 
-impl SignedProvider {
     /// Whether this file may take the place of the `trusted` one: by the same signer or its named successor, no older, and not naming
     /// another successor than the same signer did before. A successor's files have serials of their own; nothing leads back.
     ///

@@ -78,6 +78,7 @@ const MINTING_ROLE: Role = Role {
     cost: "every lease whose tokens it signed last is lost: support resets the subscription, and its customer gets another address",
     former_keys_work: true,
 };
+
 /// An enclave's address to connect to.
 fn address(text: OsString) -> Result<StreamAddress, AddressError> {
     match StreamAddress::parse(&text)? {
