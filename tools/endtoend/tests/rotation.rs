@@ -40,7 +40,7 @@ const MEASURED: [Role; 3] = [SRT, RECEIPT, ORDER];
 
 impl Role {
     fn ask(self, town: &Town, words: &[&str]) -> Result<Value> {
-        let socket = town.enclave_socket();
+        let socket = town.socket();
         let mut all = vec![self.noun];
         if self.service == "parent" {
             all.extend(["--enclave", socket.to_str().context("no text")?]);

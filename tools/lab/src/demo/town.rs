@@ -187,12 +187,6 @@ impl Town {
         self.write("boot.json", boot)
     }
 
-    /// The Unix socket on which the enclave listens.
-    #[must_use]
-    pub fn enclave_socket(&self) -> PathBuf {
-        self.socket()
-    }
-
     /// Tells everything to stop, and waits: services drain.
     ///
     /// # Errors
