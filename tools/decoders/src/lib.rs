@@ -9,13 +9,11 @@
 //! a key of `fixture`, so that mutations reach the decoder. Keys, clock and randomness are fixed: an input does
 //! the same each time.
 
-// A panic is how a target reports, to libFuzzer and to a test alike.
-#![allow(
+#![expect(
     clippy::panic,
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::missing_panics_doc
+    reason = "a panic is how a target reports, to libFuzzer and to a test alike"
 )]
 
 mod fixture;
