@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use coarse::{Clock, SystemClock};
+use coarse::Clock;
 use enclave_watch::{Attestor, EnclaveWatch, ParentAttestor, load_provider};
 use lease::TunnelEnd;
 use record::Tap;
-use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ServeConfig, Server};
+use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ProgramClock, ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -69,13 +69,14 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
     let crates = &["gateway", "enclave_watch", "service", "store", "tunnel"];
-    telemetry::init("gateway", &arguments.log, crates, telemetry::Level::INFO, SystemClock)
+    let clock = ProgramClock::of(&tap);
+    telemetry::init("gateway", &arguments.log, crates, telemetry::Level::INFO, clock.clone())
         .context(CouldNotTry("the log can't be written"))?;
     let provider = load_provider(&arguments.provider)?;
     store::private_directory(state).context(UNUSABLE)?;
     let store = SqliteGrants::open(&state.join("gateway.sqlite")).context(UNUSABLE)?;
     let keys = TunnelKeys::load(state)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(clock);
 
     let policy = DestinationPolicy {
         local: arguments.local,

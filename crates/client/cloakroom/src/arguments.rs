@@ -90,6 +90,8 @@ pub(crate) enum Account {
     Login,
     /// Show whether an account is set, and how long its subscription receipt is good.
     Show,
+    /// Give the account a new number, and print it. The former one, which a lost device may hold, is worth nothing from then on.
+    ChangeNumber,
 }
 
 #[derive(Subcommand)]

@@ -18,6 +18,9 @@ use crate::{Answer, AssignRequest, Drt, Minted, RefreshRequest, Refusal};
 
 /// Sees plaintexts. `()` sees nothing and costs nothing; the knowledge audit's own binary has another.
 pub trait Observer: Send + Sync {
+    /// Whether the module is asked for the time anew at each request; otherwise its answer is carried on for a while.
+    const ASKS_FOR_TIME: bool = false;
+
     /// A sealed request's content.
     fn opened(&self, plaintext: &[u8]);
     /// An answer's content, before it is sealed.
