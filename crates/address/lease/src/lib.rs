@@ -5,12 +5,14 @@
 
 mod address;
 mod dat;
+mod exit_address;
 mod notice;
 mod order;
 mod tunnel_end;
 
-pub use address::{ExitAddress, LeaseId, ParseError, Region};
+pub use address::{LeaseId, ParseError, Region};
 pub use dat::{Confirmation, DAT_LIFE, Dat, DipDetails, GATEWAY_AUDIENCE};
+pub use exit_address::{ExitAddress, PREFIX_LENGTHS};
 pub use notice::{LONGEST_NOTICE, LONGEST_REFERENCE, Notice, NoticeError, NoticeText, Reference};
 pub use order::{Extension, ExtensionOrder, Grant, ORDER_LIFE, Order, Release, RequestHash};
 pub use tunnel_end::TunnelEnd;
