@@ -10,7 +10,6 @@
 //! - [`router`]: the HTTP interface over these;
 //! - [`main`]: the program.
 
-mod block;
 mod enclave;
 mod gate;
 mod http;
@@ -21,7 +20,6 @@ mod state;
 pub mod store;
 mod table;
 
-pub use block::{Block, BlockError, addresses};
 pub use enclave::{Enclave, MintError, MintFor, Minted, ParentEnclave};
 pub use gate::{Admitted, Refused, TokenGate};
 pub use http::{Dip, router};

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use attested::Provider;
 use clap::{Args, Parser, Subcommand};
 use coarse::{Clock as _, SystemClock};
@@ -15,12 +15,12 @@ use epoch_keys::{ImportError, Imported, Purpose};
 use key_ring::KeysCommand as RoleCommand;
 use lease::{ExitAddress, Region, TunnelEnd};
 use peer_key::PeerKey;
+use pool::{Block, Cidr, Exclusions};
 use record::Tap;
 use serde::Serialize;
 use service::{BaseUrl, CouldNotTry};
 use trail::{Operator, TrailCommand};
 
-use crate::block::{Block, addresses};
 use crate::serve::{ServeArguments, serve};
 use crate::state::{ORDER_ROLE, open, order_key};
 use crate::store::{DipStore, GatewayName, SqliteStore};
@@ -114,7 +114,7 @@ enum PoolCommand {
     /// left out.
     Import {
         /// The block.
-        #[arg(long, value_name = "IP/PREFIX")]
+        #[arg(long, value_name = "IP/PREFIX", value_parser = carried_block)]
         cidr: Block,
         /// Where the addresses are.
         #[arg(long, value_name = "NAME")]
@@ -124,7 +124,7 @@ enum PoolCommand {
         gateway: GatewayName,
         /// Addresses or blocks to leave out; may be given more than once.
         #[arg(long, value_name = "IP[/PREFIX]", num_args = 1..)]
-        exclude: Vec<Block>,
+        exclude: Vec<Cidr>,
     },
     /// Counts addresses by region and state.
     Status {
@@ -177,7 +177,7 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             operator.noted(&state, now, "gateway-set", &subject, done.map_err(anyhow::Error::from))
         }
         Command::Pool(PoolCommand::Import { cidr, region, gateway, exclude }) => {
-            let addresses = addresses(cidr, &exclude)?;
+            let addresses = cidr.without(&Exclusions::new(exclude));
             let subject = format!("{cidr} {} {gateway}", region.as_str());
             let imported = open(&state)?.import(addresses, region, gateway).await;
             let imported = operator.noted(
@@ -206,6 +206,13 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
         }
         Command::Trail(command) => trail::run(command, &state),
     }
+}
+
+/// A block whose addresses a gateway can serve.
+fn carried_block(text: &str) -> anyhow::Result<Block> {
+    let block: Block = text.parse()?;
+    ensure!(block.range().first().is_ipv4(), "no gateway carries IPv6 yet: lease IPv4 addresses");
+    Ok(block)
 }
 
 impl GatewayArguments {

@@ -153,7 +153,7 @@ fn what_cannot_be_done_is_said() {
     let (status, said) = failed(&state, &import("192.0.2.0/24"));
     assert!(status == 1 && said.contains("gateway add"), "{said}");
     let (status, said) = failed(&state, &import("2001:db8::/64"));
-    assert!(status == 2 && said.contains("IPv6 addresses are not supported yet"), "{said}");
+    assert!(status == 2 && said.contains("no gateway carries IPv6 yet"), "{said}");
     let (status, said) = failed(&state, &["lease", "freeze", "192.0.2.1"]);
     assert!(status == 1 && said.contains("not leased"), "{said}");
     let (status, said) = failed(&state, &["serve", "--provider", "/nowhere/provider.json"]);

@@ -25,7 +25,7 @@ mod fixture {
     }
 
     pub(super) fn block(text: &str) -> Vec<ExitAddress> {
-        dip::addresses(text.parse().unwrap(), &[]).unwrap()
+        text.parse::<pool::Block>().unwrap().addresses().collect()
     }
 
     pub(super) fn gateway() -> GatewayInfo {

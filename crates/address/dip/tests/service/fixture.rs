@@ -8,9 +8,7 @@ use blind_rsa::{AwsLcSigner, RawSigner};
 use bytes::Bytes;
 use coarse::{Clock, Epoch, FixedClock, Secret, UnixTime, Week, system_rng};
 use dip::store::{DipStore, RegionStatus, SqliteStore};
-use dip::{
-    Dip, Enclave, Measures, MintError, MintFor, Minted, ROUTES, TokenGate, addresses, router,
-};
+use dip::{Dip, Enclave, Measures, MintError, MintFor, Minted, ROUTES, TokenGate, router};
 use dip_api::{Assigned, GatewayInfo, Refreshed};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use encoding::Base64Url;
@@ -223,7 +221,7 @@ pub(crate) async fn start_unattested() -> Service {
     store.keep_token_keys(keys).await.unwrap();
     store.set_gateway("one".parse().unwrap(), gateway()).await.unwrap();
     for (block, region) in [("192.0.2.0/30", "eu-1"), ("198.51.100.1", "us-1")] {
-        let addresses = addresses(block.parse().unwrap(), &[]).unwrap();
+        let addresses = block.parse::<pool::Block>().unwrap().addresses().collect();
         let (region, gateway) = (region.parse().unwrap(), "one".parse().unwrap());
         store.import(addresses, region, gateway).await.unwrap();
     }

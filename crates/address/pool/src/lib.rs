@@ -1,0 +1,26 @@
+//! The address plan: which addresses a provider may lease, and what it tells others of them.
+//!
+//! Pure: no files, no clock, no database. What operators give is parsed here, and what is published of a pool is written here:
+//!
+//! - [`Cidr`], [`Block`], [`Exclusions`]: blocks as they are imported, and what is left out of them;
+//! - [`warnings`]: addresses of special purpose, which the Internet doesn't reach;
+//! - [`overlaps`], [`aggregate()`]: sets of addresses held against each other, and told in few blocks;
+//!
+//! All of it is about the whole pool. Nothing here knows what is leased at present: to publish the leased addresses alone would tell the world which ones are.
+
+mod aggregate;
+mod block;
+mod cidr;
+mod exclusions;
+#[cfg(test)]
+mod fixture;
+mod overlap;
+mod span;
+mod special;
+
+pub use aggregate::aggregate;
+pub use block::{Block, BlockError};
+pub use cidr::{Cidr, CidrError};
+pub use exclusions::Exclusions;
+pub use overlap::overlaps;
+pub use special::{Special, Warning, warnings};
