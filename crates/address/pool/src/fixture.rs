@@ -1,8 +1,10 @@
 //! What tests share.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use lease::{ExitAddress, PREFIX_LENGTHS};
+use lease::{ExitAddress, PREFIX_LENGTHS, Region};
+use proptest::collection::btree_map;
 use proptest::prelude::*;
 
 use crate::{Block, Cidr};
@@ -17,6 +19,10 @@ pub(crate) fn block(text: &str) -> Block {
 
 pub(crate) fn exit(text: &str) -> ExitAddress {
     text.parse().unwrap()
+}
+
+pub(crate) fn region(name: &str) -> Region {
+    name.parse().unwrap()
 }
 
 pub(crate) fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
@@ -35,4 +41,19 @@ pub(crate) fn near() -> impl Strategy<Value = ExitAddress> {
         ExitAddress::from_prefix(first, length).unwrap()
     });
     prop_oneof![3 => single, 1 => prefix]
+}
+
+/// Addresses and prefixes none of which has what another has, as leased ones are, each with something beside it.
+pub(crate) fn apart<T: std::fmt::Debug>(
+    beside: impl Strategy<Value = T>,
+) -> impl Strategy<Value = BTreeMap<ExitAddress, T>> {
+    btree_map(near(), beside, 0..40).prop_map(|all| {
+        let mut apart: BTreeMap<ExitAddress, T> = BTreeMap::new();
+        for (address, beside) in all {
+            if !apart.keys().any(|other| other.overlaps(&address)) {
+                apart.insert(address, beside);
+            }
+        }
+        apart
+    })
 }

@@ -4,6 +4,7 @@
 //!
 //! - [`Cidr`], [`Block`], [`Exclusions`]: blocks as they are imported, and what is left out of them;
 //! - [`warnings`]: addresses of special purpose, which the Internet doesn't reach;
+//! - [`read_list`], [`write_list`]: lists of addresses as CSV;
 //! - [`overlaps`], [`aggregate()`]: sets of addresses held against each other, and told in few blocks;
 //!
 //! All of it is about the whole pool. Nothing here knows what is leased at present: to publish the leased addresses alone would tell the world which ones are.
@@ -14,6 +15,8 @@ mod cidr;
 mod exclusions;
 #[cfg(test)]
 mod fixture;
+mod lines;
+mod list;
 mod overlap;
 mod span;
 mod special;
@@ -22,5 +25,7 @@ pub use aggregate::aggregate;
 pub use block::{Block, BlockError};
 pub use cidr::{Cidr, CidrError};
 pub use exclusions::Exclusions;
+pub use lines::{FormError, LineError, LineErrors, MOST_BYTES, MOST_ERRORS};
+pub use list::{Defaults, List, MOST_ADDRESSES, RowError, Site, read_list, write_list};
 pub use overlap::overlaps;
 pub use special::{Special, Warning, warnings};
