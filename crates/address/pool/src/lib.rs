@@ -7,6 +7,7 @@
 //! - [`read_list`], [`write_list`]: lists of addresses as CSV;
 //! - [`overlaps`], [`aggregate()`]: sets of addresses held against each other, and told in few blocks;
 //! - [`Geofeed`]: where the blocks are, for those who locate addresses;
+//! - [`reverse_zones`], [`forward_zone`]: names for the addresses;
 //!
 //! All of it is about the whole pool. Nothing here knows what is leased at present: to publish the leased addresses alone would tell the world which ones are.
 
@@ -17,20 +18,26 @@ mod exclusions;
 #[cfg(test)]
 mod fixture;
 mod geofeed;
+mod host_name;
 mod lines;
 mod list;
 mod overlap;
 mod place;
 mod span;
 mod special;
+mod zone;
 
 pub use aggregate::aggregate;
 pub use block::{Block, BlockError};
 pub use cidr::{Cidr, CidrError};
 pub use exclusions::Exclusions;
 pub use geofeed::{EntryError, Geofeed, NoPlace};
+pub use host_name::{HostName, HostNameError, HostPattern, PatternError};
 pub use lines::{FormError, LineError, LineErrors, MOST_BYTES, MOST_ERRORS};
 pub use list::{Defaults, List, MOST_ADDRESSES, RowError, Site, read_list, write_list};
 pub use overlap::overlaps;
 pub use place::{Place, PlaceError};
 pub use special::{Special, Warning, warnings};
+pub use zone::{
+    Authority, Ipv6Cut, NameServer, Timers, Zone, ZoneError, forward_zone, reverse_zones,
+};
