@@ -8,8 +8,10 @@
 //! - [`overlaps`], [`aggregate()`]: sets of addresses held against each other, and told in few blocks;
 //! - [`Geofeed`]: where the blocks are, for those who locate addresses;
 //! - [`reverse_zones`], [`forward_zone`]: names for the addresses;
+//! - [`forecast()`]: when a region runs out.
 //!
-//! All of it is about the whole pool. Nothing here knows what is leased at present: to publish the leased addresses alone would tell the world which ones are.
+//! All of it is about the whole pool. Nothing here knows what is leased at present, but for the counts that a forecast starts from: a
+//! geofeed or a zone of leased addresses alone would tell the world which ones are.
 
 mod aggregate;
 mod block;
@@ -17,6 +19,7 @@ mod cidr;
 mod exclusions;
 #[cfg(test)]
 mod fixture;
+mod forecast;
 mod geofeed;
 mod host_name;
 mod lines;
@@ -31,6 +34,7 @@ pub use aggregate::aggregate;
 pub use block::{Block, BlockError};
 pub use cidr::{Cidr, CidrError};
 pub use exclusions::Exclusions;
+pub use forecast::{Counts, Forecast, Horizon, MOST_WEEKS, Outlook, WeekAhead, forecast};
 pub use geofeed::{EntryError, Geofeed, NoPlace};
 pub use host_name::{HostName, HostNameError, HostPattern, PatternError};
 pub use lines::{FormError, LineError, LineErrors, MOST_BYTES, MOST_ERRORS};
