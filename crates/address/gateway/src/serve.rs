@@ -135,6 +135,7 @@ fn spawn_exit(
         mtu: DEFAULT_MTU,
         policy,
         limits: Limits::default(),
+        control: None,
         now: Arc::new(move || clock.now().seconds()),
     };
     Exit::spawn(config, observer).context(CouldNotTry("the tunnel can't start"))

@@ -91,6 +91,7 @@ async fn the_exit_has_the_grant_that_was_kept_last() {
         mtu: DEFAULT_MTU,
         policy: DestinationPolicy::default(),
         limits: Limits::default(),
+        control: None,
         now: Arc::new(move || ticking.now().seconds()),
     };
     let exit = Exit::spawn(exit, ()).unwrap();

@@ -84,6 +84,7 @@ mod fixture {
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy::default(),
             limits: Limits::default(),
+            control: None,
             now: Arc::new(move || ticking.now().seconds()),
         };
         let exit = Exit::spawn(config, ()).unwrap();

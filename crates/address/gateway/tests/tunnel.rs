@@ -80,6 +80,7 @@ mod fixture {
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy { local: true, never },
             limits: Limits::default(),
+            control: None,
             now: Arc::new(move || ticking.now().seconds()),
         };
         let exit = Exit::spawn(exit, ()).unwrap();

@@ -84,6 +84,7 @@ impl Bench {
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy::default(),
             limits: Limits::default(),
+            control: None,
             now: Arc::new(|| NOW.seconds()),
         };
         let exit = Exit::spawn(config, ()).expect("loopback has a port");

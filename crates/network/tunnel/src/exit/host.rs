@@ -1,17 +1,18 @@
 //! The host's side of an exit: sockets that leave from a peer's own address, and who owns which.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use mio::event::Source;
-use mio::net::{TcpStream, UdpSocket};
+use mio::net::{TcpStream, UdpSocket, UnixStream};
 use mio::{Interest, Registry, Token};
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use crate::packet::FlowKey;
+use crate::splice::HostEnd;
 
 /// Which peer of the loop, by a number that is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +54,75 @@ impl HostSockets {
 
     pub(super) fn owner(&self, token: Token) -> Option<Owner> {
         self.owners.get(&token).copied()
+    }
+}
+
+/// The host's end of a peer's TCP flow.
+pub(super) enum HostStream {
+    /// A connection to the flow's destination.
+    Out(TcpStream),
+    /// A flow to the exit itself.
+    Control(UnixStream),
+}
+
+impl HostEnd for HostStream {
+    fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.finish(),
+            Self::Control(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// A pair of sockets knows no reset: HTTP's own framing says what is whole.
+    fn cut(&self) {
+        if let Self::Out(stream) = self {
+            stream.cut();
+        }
+    }
+}
+
+impl Read for HostStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Out(stream) => stream.read(buffer),
+            Self::Control(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for HostStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Out(stream) => stream.write(bytes),
+            Self::Control(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for HostStream {
+    fn register(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.register(registry, token, on),
+            Self::Control(stream) => stream.register(registry, token, on),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.reregister(registry, token, on),
+            Self::Control(stream) => stream.reregister(registry, token, on),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.deregister(registry),
+            Self::Control(stream) => stream.deregister(registry),
+        }
     }
 }
 
