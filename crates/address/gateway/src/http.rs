@@ -67,6 +67,20 @@ fn problem(refused: Refused) -> Problem {
             "This gateway does not serve the token's address",
         )
         .with_detail("go to the gateway that came with the lease, or refresh the lease"),
+        Refused::Removed => Problem::new(
+            StatusCode::FORBIDDEN,
+            "device-removed",
+            "Another device of the address removed this one",
+        )
+        .with_detail("a device of the address can restore it, from inside its tunnel"),
+        Refused::Full => Problem::new(
+            StatusCode::CONFLICT,
+            "device-limit-reached",
+            "As many devices as may use the address at a time do",
+        )
+        .with_detail(
+            "remove one from inside the tunnel of another, or wait until one's token ends",
+        ),
         Refused::NotAttested => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "enclave-unavailable",

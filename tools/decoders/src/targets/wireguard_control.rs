@@ -3,13 +3,14 @@
 //! The first byte says what follows: even, a body as it comes; odd, the claims of a DAT, which is signed as the enclave would.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use axum::body::Body;
 use coarse::{Clock, FixedClock, Hour};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
-use gateway::grants::{Error, Grant, GrantStore};
-use gateway::{Gateway, router};
+use gateway::grants::{Error, Grant, GrantStore, Granted, Kept, Wish};
+use gateway::{Gateway, Terms, router};
 use gateway_api::{AddPeer, PEERS, Peer};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -65,7 +66,7 @@ pub(crate) fn check(input: &[u8]) {
 struct Bench {
     runtime: Runtime,
     router: axum::Router,
-    store: Kept,
+    store: Memory,
     exit: ExitHandle,
     tunnel: TunnelEnd,
 }
@@ -94,15 +95,14 @@ impl Bench {
             inner_address: "100.64.0.2".parse().expect("an address"),
             resolver: inner,
         };
-        let store = Kept::default();
+        let store = Memory::default();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let serves = SERVED.map(|network| network.parse().expect("a network")).to_vec();
         let gateway = Arc::new(Gateway::new(
             store.clone(),
             EnclaveWatch::new(Enclave),
             exit.clone(),
-            serves,
-            tunnel.clone(),
+            Terms { serves, tunnel: tunnel.clone(), devices: NonZero::<u32>::MIN },
             Arc::clone(&clock) as Arc<dyn Clock>,
             &telemetry::Metrics::new(clock),
         ));
@@ -141,15 +141,27 @@ impl Attestor for Enclave {
 
 /// Grants in memory.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<HashMap<PeerKey, Grant>>>);
+struct Memory(Arc<Mutex<HashMap<PeerKey, Grant>>>);
 
-impl GrantStore for Kept {
-    async fn keep(&self, grant: Grant) -> Result<Grant, Error> {
+impl GrantStore for Memory {
+    async fn keep(&self, grant: Grant, _: NonZero<u32>, _: Hour) -> Result<Kept, Error> {
         let mut all = self.0.lock().expect("nobody panics with it");
         let longer = |former: &&Grant| former.address == grant.address && former.ends >= grant.ends;
         let kept = all.get(&grant.device).filter(longer).unwrap_or(&grant).clone();
         all.insert(kept.device, kept.clone());
-        Ok(kept)
+        Ok(Kept::InForce(kept))
+    }
+
+    async fn beside(&self, _: PeerKey, _: Hour) -> Result<Option<Vec<Grant>>, Error> {
+        Ok(None)
+    }
+
+    async fn remove(&self, _: Wish, _: Hour) -> Result<Granted, Error> {
+        Ok(Granted::NoPeer)
+    }
+
+    async fn take_back(&self, _: Wish) -> Result<Granted, Error> {
+        Ok(Granted::NoPeer)
     }
 
     async fn all(&self) -> Result<Vec<Grant>, Error> {
