@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use coarse::{Clock, SystemClock};
+use coarse::Clock;
 use enclave_watch::{EnclaveWatch, ParentAttestor, load_provider};
 use record::Tap;
-use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ServeConfig, Server};
+use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ProgramClock, ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -50,7 +50,8 @@ pub(crate) async fn serve(
     tap: impl Tap,
 ) -> anyhow::Result<()> {
     let crates = &["dip", "enclave_watch", "service", "store"];
-    telemetry::init("dip", &arguments.log, crates, telemetry::Level::INFO, SystemClock)
+    let clock = ProgramClock::of(&tap);
+    telemetry::init("dip", &arguments.log, crates, telemetry::Level::INFO, clock.clone())
         .context(CouldNotTry("the log can't be written"))?;
     let (provider, file) = (load_provider(&arguments.provider)?, read_file(&arguments.provider)?);
     let store = open(state)?;
@@ -58,7 +59,7 @@ pub(crate) async fn serve(
     let (gate, ignored) = TokenGate::new(&provider, &store.token_keys().await?)?;
     tracing::info!(keys = gate.keys(), ignored, "token keys loaded");
 
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(clock);
     let config = ClientConfig { total_timeout: ENCLAVE_TIMEOUT, ..ClientConfig::default() };
     let client = HttpClient::new(config, tap.clone());
     let parent = arguments.enclave;

@@ -2,7 +2,7 @@
 -- take it back. An hour that has come means that it was taken back; no row is kept beyond its hour.
 CREATE TABLE removed (
     device BLOB PRIMARY KEY CHECK (length(device) = 32),
-    address BLOB NOT NULL CHECK (length(address) IN (4, 16)),
+    address BLOB NOT NULL CHECK (length(address) IN (4, 16, 17)),
     until_hour INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use coarse::{Clock, SystemClock};
+use coarse::Clock;
 use enclave_watch::{Attestor, EnclaveWatch, ParentAttestor, load_provider};
 use lease::TunnelEnd;
 use record::Tap;
-use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, Inside, ServeConfig, Server};
+use service::{
+    BaseUrl, ClientConfig, CouldNotTry, HttpClient, Inside, ProgramClock, ServeConfig, Server,
+};
 use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -74,14 +76,16 @@ pub(crate) async fn serve(
     observer: impl Observer,
 ) -> anyhow::Result<()> {
     const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+    const UNABLE: CouldNotTry = CouldNotTry("the gateway can't start");
     let crates = &["gateway", "enclave_watch", "service", "store", "tunnel"];
-    telemetry::init("gateway", &arguments.log, crates, telemetry::Level::INFO, SystemClock)
+    let clock = ProgramClock::of(&tap);
+    telemetry::init("gateway", &arguments.log, crates, telemetry::Level::INFO, clock.clone())
         .context(CouldNotTry("the log can't be written"))?;
     let provider = load_provider(&arguments.provider)?;
     store::private_directory(state).context(UNUSABLE)?;
     let store = SqliteGrants::open(&state.join("gateway.sqlite")).context(UNUSABLE)?;
     let keys = TunnelKeys::load(state)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(clock);
 
     let policy = DestinationPolicy {
         local: arguments.local,
@@ -114,7 +118,6 @@ pub(crate) async fn serve(
     let gateway = Arc::new(gateway);
 
     let config = ServeConfig { routes: &ROUTES, metrics, ..ServeConfig::new(arguments.listen) };
-    const UNABLE: CouldNotTry = CouldNotTry("the gateway can't start");
     let inside = Inside::new(config.clone(), flows, tap.clone()).context(UNABLE)?;
     let server = Server::bind(config, tap).await.context(UNABLE)?;
     // Dropping the set ends what runs beside the server.

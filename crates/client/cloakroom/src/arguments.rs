@@ -90,6 +90,8 @@ pub(crate) enum Account {
     Login,
     /// Show whether an account is set, and how long its subscription receipt is good.
     Show,
+    /// Give the account a new number, and print it. The former one, which a lost device may hold, is worth nothing from then on.
+    ChangeNumber,
 }
 
 #[derive(Subcommand)]
@@ -110,6 +112,12 @@ pub(crate) enum Dip {
     /// Give up the token or address in this wallet: after a reset by support, to get a new one.
     Forget {
         /// Yes, give it up: it can't be had back.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+    /// Give the dedicated IP back before its time, for all devices. It can't be had back, nor another before a reset by support.
+    GiveBack {
+        /// Yes, give it back.
         #[arg(long, required = true)]
         yes: bool,
     },

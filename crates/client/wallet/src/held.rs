@@ -1,6 +1,6 @@
 //! Everything a wallet holds.
 
-use accounts_api::AccountNumber;
+use accounts_api::{AccountNumber, AccountSalt};
 use attested::{Provider, ProviderError, SignedProvider};
 use coarse::{Hour, Secret, UnixTime};
 use encoding::Base64Url;
@@ -22,6 +22,12 @@ pub struct Wallet {
     pub trust: Option<Trust>,
     /// Who pays.
     pub account: Option<AccountNumber>,
+    /// The number that the account is to have instead; accounts may know it already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_account: Option<AccountNumber>,
+    /// The account's salt, once accounts has told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<AccountSalt>,
     /// The last subscription receipt.
     pub srt: Option<HeldSrt>,
     /// This device's tunnel key.
@@ -38,6 +44,8 @@ impl Wallet {
             version: 1,
             trust: None,
             account: None,
+            next_account: None,
+            salt: None,
             srt: None,
             device: DeviceKey(PeerSecret::random(rng)),
             dip: Dip::Nothing,

@@ -15,11 +15,16 @@ const STALE: Duration = Duration::from_secs(60);
 pub(crate) struct ModuleClock(Mutex<Option<(Instant, UnixTime)>>);
 
 impl ModuleClock {
-    /// The present moment.
-    pub(crate) fn now(&self, module: &impl SecurityModule) -> Result<UnixTime, ModuleError> {
+    /// The present moment; asked for if it must be `fresh`.
+    pub(crate) fn now(
+        &self,
+        module: &impl SecurityModule,
+        fresh: bool,
+    ) -> Result<UnixTime, ModuleError> {
         let mut last = self.0.lock().map_err(|_| ModuleError::Silent)?;
         if let Some((asked, told)) = *last
             && asked.elapsed() < STALE
+            && !fresh
         {
             return Ok(told.plus(asked.elapsed()));
         }

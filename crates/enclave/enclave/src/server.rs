@@ -226,7 +226,7 @@ impl<M: SecurityModule + KeySource, O: Observer> Enclave<M, O> {
     }
 
     fn now(&self) -> Result<coarse::UnixTime, Failure> {
-        self.clock.now(&self.module).map_err(|_| Failure::Module)
+        self.clock.now(&self.module, O::ASKS_FOR_TIME).map_err(|_| Failure::Module)
     }
 }
 

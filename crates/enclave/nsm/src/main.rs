@@ -22,6 +22,9 @@ struct Arguments {
     /// Where the module keeps its root and wrapping secret.
     #[arg(long)]
     state: PathBuf,
+    /// A file with a number of seconds by which the module's clock is ahead: for rehearsals.
+    #[arg(long, value_name = "FILE")]
+    ahead: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -49,22 +52,23 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let state = State::open(&arguments.state)?;
     match &arguments.measured {
-        What { image: Some(image), .. } => attest_to(image, &arguments.listen, state),
-        What { enclave: Some(enclave), .. } => start(enclave, &arguments.listen, state),
+        What { image: Some(image), .. } => attest_to(image, arguments, state),
+        What { enclave: Some(enclave), .. } => start(enclave, arguments, state),
         What { .. } => anyhow::bail!("nothing to measure"),
     }
 }
 
 /// Starts the executable and is its module until it ends.
-fn start(enclave: &Path, listen: &Path, state: State) -> anyhow::Result<()> {
+fn start(enclave: &Path, given: &Arguments, state: State) -> anyhow::Result<()> {
     let measured =
         Measured::load(enclave).with_context(|| format!("cannot read {}", enclave.display()))?;
     say_who_speaks(measured.pcr0());
     let arguments = ["--module", "stdin", "--listen"].map(OsStr::new);
     let mut started = measured
-        .start(&[&arguments[..], &[listen.as_os_str()]].concat())
+        .start(&[&arguments[..], &[given.listen.as_os_str()]].concat())
         .context("cannot start the enclave")?;
-    let mut module = DevelopmentModule::new(state, *measured.pcr0());
+    let module = DevelopmentModule::new(state, *measured.pcr0());
+    let mut module = module.ahead_by(given.ahead.clone());
     let served = module.serve(&mut started.stream);
     drop(started.stream);
     let status = started.child.wait().context("the enclave is gone")?;
@@ -74,7 +78,8 @@ fn start(enclave: &Path, listen: &Path, state: State) -> anyhow::Result<()> {
 }
 
 /// Is the module of an image, one stream after another, until told to stop.
-fn attest_to(image: &Path, listen: &Path, state: State) -> anyhow::Result<()> {
+fn attest_to(image: &Path, given: &Arguments, state: State) -> anyhow::Result<()> {
+    let listen = &given.listen;
     let file = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
     let measurements = eif::Image::decode(&file)
         .with_context(|| format!("{} can't be measured", image.display()))?
@@ -83,7 +88,8 @@ fn attest_to(image: &Path, listen: &Path, state: State) -> anyhow::Result<()> {
     let listener = UnixListener::bind(listen)
         .with_context(|| format!("cannot listen on {}", listen.display()))?;
     say_who_speaks(&measurements.pcr0);
-    let mut module = DevelopmentModule::of_image(state, &measurements);
+    let module = DevelopmentModule::of_image(state, &measurements);
+    let mut module = module.ahead_by(given.ahead.clone());
     loop {
         let (mut stream, _) = listener.accept()?;
         // A stream that breaks is the other end's affair: the next machine gets its module, too.

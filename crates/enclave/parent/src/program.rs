@@ -15,7 +15,7 @@ use coarse::{Clock as _, SystemClock};
 use jws::VerifyingKey;
 use key_ring::{Fresh, Key, KeysCommand, Ring, RingFile, Role, Rules, Standing};
 use record::Tap;
-use service::{CouldNotTry, ServeConfig, Server};
+use service::{CouldNotTry, ProgramClock, ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, TrailCommand};
 use wire::frame::Message as _;
@@ -103,17 +103,19 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
         }
         Command::Trail { command } => return trail::run(command, &state),
     };
-    telemetry::init("parent", &log, &["parent", "service"], tracing::Level::INFO, SystemClock)?;
+    let clock = ProgramClock::of(&tap);
+    let crates = &["parent", "service"];
+    telemetry::init("parent", &log, crates, tracing::Level::INFO, clock.clone())?;
     store::private_directory(&state)?;
     let configuration = std::fs::read(&boot_configuration)
         .with_context(|| format!("cannot read {}", boot_configuration.display()))?;
-    let link = Link::new(enclave, tap.clone());
-    let metrics = Metrics::new(Arc::new(SystemClock));
+    let (link, steps) = (Link::new(enclave, tap.clone()), tap.steps());
+    let metrics = Metrics::new(Arc::new(clock));
     let config =
         ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, tap).await?;
     boot(&link, configuration, &RingFile::of(&state, MINTING_ROLE.name)).await?;
-    server.run(router(link, &metrics)).await?;
+    server.run(router(link, &metrics, steps)).await?;
     Ok(())
 }
 

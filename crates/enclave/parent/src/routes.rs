@@ -11,7 +11,7 @@ use http::StatusCode;
 use jws::VerifyingKey;
 use record::Tap;
 use serde::Deserialize;
-use service::{Json, Problem};
+use service::{Json, Problem, Steps};
 use telemetry::{Counter, Metrics, Named, Pace};
 use tokio::sync::Semaphore;
 use wire::http::{ATTESTATION, GENERATE_TOKENS, MintRequest, MintResponse, REFRESH_TOKENS};
@@ -41,10 +41,11 @@ struct Door<T: Tap> {
     refreshed: Counter,
     unreachable: Counter,
     timed_out: Counter,
+    steps: Steps,
 }
 
-/// The parent's routes, which count in `metrics`.
-pub fn router<T: Tap>(link: Link<T>, metrics: &Metrics) -> Router {
+/// The parent's routes, which count in `metrics` and tell of their `steps`.
+pub fn router<T: Tap>(link: Link<T>, metrics: &Metrics, steps: Steps) -> Router {
     let requests = |kind| metrics.counter(REQUESTS, &[("kind", kind)]);
     let failures = |cause| metrics.counter(FAILURES, &[("cause", cause)]);
     let door = Arc::new(Door {
@@ -55,6 +56,7 @@ pub fn router<T: Tap>(link: Link<T>, metrics: &Metrics) -> Router {
         refreshed: requests("refresh"),
         unreachable: failures("unreachable"),
         timed_out: failures("timeout"),
+        steps,
     });
     let open =
         Router::new().route(ATTESTATION, get(attestation::<T>)).layer(service::browser_readable());
@@ -132,7 +134,10 @@ impl<T: Tap> Door<T> {
     }
 
     async fn mint(&self, kind: &Counter, request: &Request) -> Result<Json<MintResponse>, Problem> {
-        match self.ask(kind, request).await? {
+        self.steps.reached("mint_forwarding");
+        let answer = self.ask(kind, request).await?;
+        self.steps.reached("mint_answered");
+        match answer {
             Answer::Granted { grant, sealed } => {
                 let grant = String::from_utf8(grant).map_err(|_| Problem::internal())?;
                 Ok(Json(MintResponse { grant: Some(grant), sealed: Base64Url(sealed) }))

@@ -7,13 +7,16 @@
 //! | `POST /api/v1/subscriptions/{id}/refund` | operator | [`SubscriptionView`] |
 //! | `POST /api/v1/subscriptions/{id}/reset` [`Reset`] | operator | [`SubscriptionView`] |
 //! | `POST /api/v1/srt` | customer | [`MintedSrt`] |
+//! | `POST /api/v1/account/number` [`ChangeNumber`] | customer | [`NumberChanged`] |
 //!
 //! Operators authenticate with `Authorization: Bearer` and the service's operator token; customers with
 //! `Authorization: Bearer` and their account number. The keys by which SRTs are verified are at `/.well-known/jwks.json`.
 
 mod number;
+mod salt;
 
 pub use number::{AccountNumber, ParseError};
+pub use salt::AccountSalt;
 
 use coarse::Hour;
 use jws::Compact;
@@ -25,6 +28,8 @@ use utoipa::ToSchema;
 pub const ACCOUNTS: &str = "/api/v1/accounts";
 /// Where a customer gets an SRT.
 pub const SRT: &str = "/api/v1/srt";
+/// Where a customer changes the account's number.
+pub const NUMBER: &str = "/api/v1/account/number";
 /// Where an operator looks at a subscription.
 pub const SUBSCRIPTION: &str = "/api/v1/subscriptions/{id}";
 /// Where an operator refunds one.
@@ -103,4 +108,24 @@ pub struct MintedSrt {
     /// The hour at which it ends.
     #[schema(value_type = u64)]
     pub ends: Hour,
+    /// The account's salt (16 bytes): the same at each login.
+    #[schema(value_type = String)]
+    pub salt: AccountSalt,
+}
+
+/// Gives the account another number, which the caller chose at random. The former one is worth nothing from then on; whoever found it
+/// with a lost device gets no more receipts. The same request may be repeated.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeNumber {
+    /// The new number.
+    #[schema(value_type = String)]
+    pub account: AccountNumber,
+}
+
+/// The account has the new number.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NumberChanged {
+    /// `true`
+    pub changed: bool,
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use coarse::{SecretText, SystemClock};
+use coarse::SecretText;
 use key_ring::{KeysCommand, LiveSigner, RingFile, Role, Rules};
 use record::Tap;
-use service::{CouldNotTry, OperatorSecret, ServeConfig, Server};
+use service::{CouldNotTry, OperatorSecret, ProgramClock, ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, Trail, TrailCommand};
 
@@ -107,19 +107,21 @@ async fn serve(
 ) -> anyhow::Result<()> {
     const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
     let crates = &["accounts", "service", "store"];
-    telemetry::init("accounts", log, crates, telemetry::Level::INFO, SystemClock)
+    let clock = ProgramClock::of(&tap);
+    telemetry::init("accounts", log, crates, telemetry::Level::INFO, clock.clone())
         .context(CouldNotTry("the log can't be written"))?;
     store::private_directory(state).context(UNUSABLE)?;
     // First, because only one process gets it: the files below have one writer.
     let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
     let signer = signer(state).context(UNUSABLE)?;
     let secret = operator_token(state).context(UNUSABLE)?;
-    let clock = Arc::new(SystemClock);
-    let metrics = Metrics::new(Arc::<SystemClock>::clone(&clock));
+    let clock = Arc::new(clock);
+    let metrics = Metrics::new(Arc::<ProgramClock<_>>::clone(&clock));
+    let steps = tap.steps();
     let config =
         ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
     let server = Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
-    let accounts = Accounts::new(store, signer, clock, Trail::of(state), &metrics);
+    let accounts = Accounts::new(store, signer, clock, Trail::of(state), &metrics).telling(steps);
     server.run(router(accounts, secret)).await?;
     Ok(())
 }

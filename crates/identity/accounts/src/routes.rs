@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use accounts_api::{
-    ACCOUNTS, AccountNumber, CreateAccount, CreatedAccount, MintedSrt, OPERATOR, REFUND, RESET,
-    Reset, SRT, SUBSCRIPTION, SubscriptionState, SubscriptionView,
+    ACCOUNTS, AccountNumber, AccountSalt, ChangeNumber, CreateAccount, CreatedAccount, MintedSrt,
+    NUMBER, NumberChanged, OPERATOR, REFUND, RESET, Reset, SRT, SUBSCRIPTION, SubscriptionState,
+    SubscriptionView,
 };
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
@@ -17,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jws::KeySet;
 use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
 use receipt::{Srt, SubscriptionId};
-use service::{Json, OperatorSecret, Problem, operator_only};
+use service::{Json, OperatorSecret, Problem, Steps, operator_only};
 use telemetry::{Counter, Metrics, Named, Pace};
 use trail::Trail;
 
@@ -32,6 +33,7 @@ pub struct Accounts<S> {
     clock: Arc<dyn Clock>,
     trail: Trail,
     minted: Counter,
+    steps: Steps,
 }
 
 impl<S: AccountStore> Accounts<S> {
@@ -47,7 +49,14 @@ impl<S: AccountStore> Accounts<S> {
         store::measure(metrics);
         let name = "cloakroom_srts_minted_total";
         let minted = Named { name, help: "SRTs minted.", pace: Pace::Hourly };
-        Self { store, signer, clock, trail, minted: metrics.counter(minted, &[]) }
+        let minted = metrics.counter(minted, &[]);
+        Self { store, signer, clock, trail, minted, steps: Steps::default() }
+    }
+
+    /// The same service, which tells of its steps.
+    #[must_use]
+    pub fn telling(self, steps: Steps) -> Self {
+        Self { steps, ..self }
     }
 }
 
@@ -60,6 +69,7 @@ pub fn router<S: AccountStore>(accounts: Accounts<S>, operator: OperatorSecret) 
         .route(RESET, post(reset::<S>));
     operator_only(operators, operator)
         .route(SRT, post(mint::<S>))
+        .route(NUMBER, post(change_number::<S>))
         .route(JWKS, get(jwks::<S>))
         .with_state(Arc::new(accounts))
 }
@@ -82,13 +92,10 @@ async fn create<S: AccountStore>(
     let mut rng = coarse::system_rng();
     let account = request.account.unwrap_or_else(|| AccountNumber::random(&mut rng));
     let subscription = Subscription::new(SubscriptionId::random(&mut rng), covered);
-    let kept = service.store.create(NumberHash::of(&account), subscription).await;
+    let salt = AccountSalt::random(&mut rng);
+    let kept = service.store.create(NumberHash::of(&account), salt, subscription).await;
     let kept = kept.map_err(|error| match error {
-        CreateError::Exists => Problem::new(
-            StatusCode::CONFLICT,
-            "account-exists",
-            "An account of this number exists and covers something else",
-        ),
+        CreateError::Exists => taken(),
         CreateError::Store(error) => failed(&error),
     });
     // Not whose: the number is the customer's secret, and the order of accounts is nobody's business.
@@ -141,7 +148,8 @@ async fn mint<S: AccountStore>(
 ) -> Result<Json<MintedSrt>, Problem> {
     let number = shown_number(&headers).ok_or_else(unknown_account)?;
     let found = service.store.of_account(NumberHash::of(&number)).await;
-    let subscription = found.map_err(|error| failed(&error))?.ok_or_else(unknown_account)?;
+    let found = found.map_err(|error| failed(&error))?;
+    let (subscription, salt) = found.ok_or_else(unknown_account)?;
     if subscription.state == SubscriptionState::Refunded {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -155,7 +163,23 @@ async fn mint<S: AccountStore>(
         Problem::internal()
     })?;
     service.minted.increment();
-    Ok(Json(MintedSrt { srt, ends: Srt::end(now) }))
+    service.steps.reached("srt_signed");
+    Ok(Json(MintedSrt { srt, ends: Srt::end(now), salt }))
+}
+
+async fn change_number<S: AccountStore>(
+    State(service): Service<S>,
+    headers: HeaderMap,
+    Json(request): Json<ChangeNumber>,
+) -> Result<Json<NumberChanged>, Problem> {
+    let from = shown_number(&headers).ok_or_else(unknown_account)?;
+    let (from, to) = (NumberHash::of(&from), NumberHash::of(&request.account));
+    let changed = service.store.change_number(from, to).await.map_err(|error| match error {
+        CreateError::Exists => taken(),
+        CreateError::Store(error) => failed(&error),
+    })?;
+    service.steps.reached("number_changed");
+    if changed { Ok(Json(NumberChanged { changed })) } else { Err(unknown_account()) }
 }
 
 /// The keys that SRTs may be verified with now: those that sign, will sign and signed.
@@ -216,6 +240,11 @@ fn shown_number(headers: &HeaderMap) -> Option<AccountNumber> {
     let (only, None) = (shown.next()?, shown.next()) else { return None };
     let (scheme, number) = only.to_str().ok()?.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") { number.parse().ok() } else { None }
+}
+
+fn taken() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "account-exists", "Another account has this number")
+        .with_detail("take another number, at random")
 }
 
 /// One and the same answer, whether the number is missing, malformed or nobody's.

@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
-use accounts_api::SubscriptionState;
+use accounts_api::{AccountSalt, SubscriptionState};
 use receipt::{Entitlement, SubscriptionId, SubscriptionVersion};
 use store::{Database, Migration, Reader, Writer, params};
 
 use crate::{AccountStore, Covered, CreateError, NumberHash, ResetError, StoreError, Subscription};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "accounts",
-    sql: include_str!("../migrations/0001_accounts.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "accounts", sql: include_str!("../migrations/0001_accounts.sql") },
+    Migration { number: 2, name: "salts", sql: include_str!("../migrations/0002_salts.sql") },
+];
 
 const COLUMNS: &str = "id, version, refunded, dedicated_ip, access";
 
@@ -31,22 +30,43 @@ impl AccountStore for SqliteAccounts {
     async fn create(
         &self,
         number: NumberHash,
+        salt: AccountSalt,
         subscription: Subscription,
     ) -> Result<Subscription, CreateError> {
         self.0
             .write("create account", move |tx| match of_account(tx, number)? {
-                Some(found) if found.covered == subscription.covered => Ok(found),
+                Some((found, _)) if found.covered == subscription.covered => Ok(found),
                 Some(_) => Err(CreateError::Exists),
                 None => {
-                    insert(tx, number, &subscription)?;
+                    insert(tx, number, salt, &subscription)?;
                     Ok(subscription)
                 }
             })
             .await
     }
 
-    async fn of_account(&self, number: NumberHash) -> Result<Option<Subscription>, StoreError> {
+    async fn of_account(
+        &self,
+        number: NumberHash,
+    ) -> Result<Option<(Subscription, AccountSalt)>, StoreError> {
         self.0.read("find account", move |tx| Ok(of_account(tx, number)?)).await
+    }
+
+    async fn change_number(&self, from: NumberHash, to: NumberHash) -> Result<bool, CreateError> {
+        self.0
+            .write("change number", move |tx| {
+                let known = |number| Ok::<_, CreateError>(of_account(tx, number)?.is_some());
+                match (known(from)?, known(to)?) {
+                    (false, done) => Ok(done),
+                    (true, true) if from == to => Ok(true),
+                    (true, true) => Err(CreateError::Exists),
+                    (true, false) => {
+                        let sql = "UPDATE accounts SET number_hash = ?2 WHERE number_hash = ?1";
+                        Ok(tx.execute(sql, params![from.bytes(), to.bytes()])? == 1)
+                    }
+                }
+            })
+            .await
     }
 
     async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
@@ -88,7 +108,12 @@ impl AccountStore for SqliteAccounts {
     }
 }
 
-fn insert(tx: &Writer<'_>, number: NumberHash, new: &Subscription) -> Result<(), store::Error> {
+fn insert(
+    tx: &Writer<'_>,
+    number: NumberHash,
+    salt: AccountSalt,
+    new: &Subscription,
+) -> Result<(), store::Error> {
     tx.execute(
         &format!("INSERT INTO subscriptions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5)"),
         params![
@@ -100,25 +125,27 @@ fn insert(tx: &Writer<'_>, number: NumberHash, new: &Subscription) -> Result<(),
         ],
     )?;
     tx.execute(
-        "INSERT INTO accounts (number_hash, subscription) VALUES (?1, ?2)",
-        params![number.bytes(), new.id.bytes()],
+        "INSERT INTO accounts (number_hash, subscription, salt) VALUES (?1, ?2, ?3)",
+        params![number.bytes(), new.id.bytes(), salt.bytes()],
     )?;
     Ok(())
 }
 
-fn of_account(tx: &Reader<'_>, number: NumberHash) -> Result<Option<Subscription>, store::Error> {
-    let id = "(SELECT subscription FROM accounts WHERE number_hash = ?1)";
-    find(tx, id, number.bytes())
+fn of_account(
+    tx: &Reader<'_>,
+    number: NumberHash,
+) -> Result<Option<(Subscription, AccountSalt)>, store::Error> {
+    let sql = "SELECT subscription, salt FROM accounts WHERE number_hash = ?1";
+    let found = tx.optional(sql, params![number.bytes()], |row| {
+        Ok((SubscriptionId::from_bytes(row.get(0)?), AccountSalt::from_bytes(row.get(1)?)))
+    })?;
+    let Some((id, salt)) = found else { return Ok(None) };
+    Ok(by_id(tx, id)?.map(|subscription| (subscription, salt)))
 }
 
 fn by_id(tx: &Reader<'_>, id: SubscriptionId) -> Result<Option<Subscription>, store::Error> {
-    find(tx, "?1", id.bytes())
-}
-
-/// The subscription whose id the SQL expression `id` yields for `key`.
-fn find(tx: &Reader<'_>, id: &str, key: &[u8]) -> Result<Option<Subscription>, store::Error> {
-    let sql = format!("SELECT {COLUMNS} FROM subscriptions WHERE id = {id}");
-    tx.optional(&sql, params![key], |row| {
+    let sql = format!("SELECT {COLUMNS} FROM subscriptions WHERE id = ?1");
+    tx.optional(&sql, params![id.bytes()], |row| {
         let refunded = row.get(2)?;
         Ok(Subscription {
             id: SubscriptionId::from_bytes(row.get(0)?),

@@ -2,25 +2,35 @@
 
 use std::error::Error;
 
+use accounts_api::AccountSalt;
 use receipt::{SubscriptionId, SubscriptionVersion};
 
 use crate::{NumberHash, Subscription};
 
 /// Accounts and their subscriptions, kept durably. Each method is one transaction.
 pub trait AccountStore: Send + Sync + 'static {
-    /// Keeps a new account with its subscription. When the account exists already and covers the same, its
+    /// Keeps a new account with its salt and subscription. When the account exists already and covers the same, its
     /// subscription is returned as it is.
     fn create(
         &self,
         number: NumberHash,
+        salt: AccountSalt,
         subscription: Subscription,
     ) -> impl Future<Output = Result<Subscription, CreateError>> + Send;
 
-    /// The subscription of an account.
+    /// The subscription of an account, and the account's salt.
     fn of_account(
         &self,
         number: NumberHash,
-    ) -> impl Future<Output = Result<Option<Subscription>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<(Subscription, AccountSalt)>, StoreError>> + Send;
+
+    /// Gives an account another number. When no account has the number `from` and one has `to`, that was done before. Whether there
+    /// is such an account.
+    fn change_number(
+        &self,
+        from: NumberHash,
+        to: NumberHash,
+    ) -> impl Future<Output = Result<bool, CreateError>> + Send;
 
     /// The subscription with this id.
     fn subscription(

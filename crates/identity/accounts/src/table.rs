@@ -1,8 +1,8 @@
 //! The service's routes, as they are limited, counted and documented.
 
 use accounts_api::{
-    ACCOUNTS, CreateAccount, CreatedAccount, MintedSrt, REFUND, RESET, Reset, SRT, SUBSCRIPTION,
-    SubscriptionView,
+    ACCOUNTS, ChangeNumber, CreateAccount, CreatedAccount, MintedSrt, NUMBER, NumberChanged,
+    REFUND, RESET, Reset, SRT, SUBSCRIPTION, SubscriptionView,
 };
 use key_ring::{JWKS, JWKS_TYPE};
 use service::{Access, Body, HEALTH_ROUTE, METRICS_ROUTE, Route};
@@ -16,7 +16,7 @@ const TRAIL: (u16, &str) = (503, "trail-failed");
 const UNKNOWN: (u16, &str) = (404, "subscription-unknown");
 
 /// The routes.
-pub static ROUTES: [Route; 8] = [
+pub static ROUTES: [Route; 9] = [
     Route::post(
         ACCOUNTS,
         "Makes an account with a subscription; may be repeated with the same number.",
@@ -42,6 +42,14 @@ pub static ROUTES: [Route; 8] = [
     Route::post(SRT, "Mints a receipt of the customer's subscription.", Body::json::<MintedSrt>())
         .with(Access::Bearer("The account number: 24 digits."))
         .fails(&[&[(401, "account-unknown"), (403, "subscription-refunded"), FAILS]]),
+    Route::post(
+        NUMBER,
+        "Gives the account another number; may be repeated.",
+        Body::json::<NumberChanged>(),
+    )
+    .takes(Body::json::<ChangeNumber>())
+    .with(Access::Bearer("The account number: 24 digits."))
+    .fails(&[&[(401, "account-unknown"), (409, "account-exists"), FAILS]]),
     Route::get(
         JWKS,
         "Lists the keys that receipts may be verified with now.",

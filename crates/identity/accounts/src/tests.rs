@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use accounts_api::{ACCOUNTS, CreatedAccount, MintedSrt, SRT, SubscriptionView};
+use accounts_api::{ACCOUNTS, CreatedAccount, MintedSrt, NUMBER as CHANGE, SRT, SubscriptionView};
 use bytes::Bytes;
 use coarse::{Clock as _, FixedClock, Secret, SecretText, UnixTime};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -171,6 +171,76 @@ async fn creating_twice_at_once_makes_one_account() {
     let room = Room::new().await;
     let (one, two, three) = tokio::join!(room.customer(), room.customer(), room.customer());
     assert_eq!((&one, &one), (&two, &three));
+}
+
+#[tokio::test]
+async fn a_number_is_changed_once_however_often_that_is_asked() {
+    const OTHER: &str = "111111111111111111111111";
+    const THIRD: &str = "222222222222222222222222";
+    let room = Room::new().await;
+    let path = room.customer().await;
+    let before: MintedSrt = service::parse(&room.mint(NUMBER).await).unwrap();
+    let change = async |room: &Room, from: &str, to: &str| {
+        room.ask(Method::POST, CHANGE, Some(from), Some(json!({"account": to}))).await
+    };
+    // Nobody's number can't be changed, and nobody gets another's.
+    assert_eq!(refusal(&change(&room, OTHER, THIRD).await), (401, "account-unknown".into()));
+    let other = room.create(json!({"account": OTHER, "entitlements": ["vpn.access"]})).await;
+    assert_eq!(refusal(&change(&room, NUMBER, OTHER).await), (409, "account-exists".into()));
+    assert_eq!(room.minted(OTHER).await.subscription, other.subscription);
+    for _ in 0..2 {
+        assert_eq!(change(&room, NUMBER, THIRD).await.status(), 200);
+    }
+    let room = room.restart().await;
+    assert_eq!(change(&room, NUMBER, THIRD).await.status(), 200, "also after a restart");
+    assert_eq!(change(&room, THIRD, THIRD).await.status(), 200);
+    assert_eq!(refusal(&room.mint(NUMBER).await), (401, "account-unknown".into()));
+    let after: MintedSrt = service::parse(&room.mint(THIRD).await).unwrap();
+    assert_eq!(after.salt, before.salt, "the salt stays");
+    let subscription = room.minted(THIRD).await.subscription.to_hex();
+    assert_eq!(path, format!("/api/v1/subscriptions/{subscription}"));
+}
+
+#[tokio::test]
+async fn an_account_keeps_its_salt_and_shares_it_with_nobody() {
+    let room = Room::new().await;
+    room.customer().await;
+    let salt = async |room: &Room, number: &str| {
+        service::parse::<MintedSrt>(&room.mint(number).await).unwrap().salt
+    };
+    let first = salt(&room, NUMBER).await;
+    let other = room.create(json!({"entitlements": ["vpn.dip"]})).await.account.to_text();
+    assert_ne!(salt(&room, &other).await, first);
+    let room = room.restart().await;
+    assert_eq!(salt(&room, NUMBER).await, first);
+}
+
+/// A file of before there were salts: each account gets one of its own.
+#[tokio::test]
+async fn accounts_from_before_salts_get_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.sqlite");
+    let number = |digit: u8| NumberHash::of(&digit.to_string().repeat(24).parse().unwrap());
+    let first = include_str!("../migrations/0001_accounts.sql");
+    let first = store::Migration { number: 1, name: "accounts", sql: first };
+    let database = store::Database::open(&path, &[first]).unwrap();
+    for digit in 1..3 {
+        database
+            .write("insert", move |tx| {
+                let id = [digit; 16];
+                tx.execute("INSERT INTO subscriptions VALUES (?1, 0, 0, 1, 0)", [id])?;
+                let sql = "INSERT INTO accounts VALUES (?1, ?2)";
+                tx.execute(sql, store::params![number(digit).bytes(), id]).map(drop)
+            })
+            .await
+            .unwrap();
+    }
+    drop(database);
+    let store = SqliteAccounts::open(&path).unwrap();
+    let (one, first) = store.of_account(number(1)).await.unwrap().unwrap();
+    let (_, second) = store.of_account(number(2)).await.unwrap().unwrap();
+    assert_eq!(one.id.bytes(), &[1; 16]);
+    assert_ne!(first, second);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use jws::Compact;
 use key_ring::{LiveKeys, LiveSigner};
 use privacy_pass::KeyId;
 use receipt::{Entitlements, ISSUER_AUDIENCE, IssuanceReceipt, Srt};
+use service::Steps;
 
 use crate::{
     Asked, BlindSignature, BlindedHash, Draw, DrawError, IssuerStore, KeyStoreError, Keys, Limit,
@@ -31,6 +32,8 @@ pub struct Issuer<S> {
     pub clock: Arc<dyn Clock>,
     /// How often tidying failed.
     pub tidy_failures: Arc<AtomicU64>,
+    /// Who is told of the steps of a draw.
+    pub steps: Steps,
 }
 
 /// Which key shall sign.
@@ -137,7 +140,10 @@ impl<S: IssuerStore> Issuer<S> {
             Some(answered) => answered,
             None => {
                 let signature = self.signers.sign(draw.purpose, draw.epoch, blinded, now).await?;
-                self.store.record(draw, signature).await?
+                self.steps.reached("draw_signed");
+                let recorded = self.store.record(draw, signature).await?;
+                self.steps.reached("draw_recorded");
+                recorded
             }
         };
         Ok(Drawn { signature, receipt: self.receipt(&draw, key_id)? })

@@ -17,7 +17,7 @@ use key_ring::{KeysCommand as RoleCommand, LiveKeys, LiveSigner, RingFile, Role,
 use privacy_pass::TokenChallenge;
 use record::Tap;
 use serde::Serialize;
-use service::{CouldNotTry, ServeConfig, Server};
+use service::{CouldNotTry, ProgramClock, ServeConfig, Server, sleep_until};
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, TrailCommand};
 
@@ -187,12 +187,12 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
         Command::Trail { command } => trail::run(command, &state),
         Command::Serve { issuer_name, srt_keys, listen, log } => {
             let crates = &["issuer", "service", "store"];
-            telemetry::init("issuer", &log, crates, telemetry::Level::INFO, SystemClock)
+            telemetry::init("issuer", &log, crates, telemetry::Level::INFO, ProgramClock::of(&tap))
                 .context(CouldNotTry("the log can't be written"))?;
             TokenChallenge::new(&issuer_name, None, &[])
                 .context(CouldNotTry("the issuer's name can't be used"))?;
-            let issuer = Arc::new(assemble(&state, &srt_keys)?);
-            let metrics = Metrics::new(Arc::new(SystemClock));
+            let issuer = Arc::new(assemble(&state, &srt_keys, &tap)?);
+            let metrics = Metrics::new(Arc::clone(&issuer.clock));
             let config = ServeConfig {
                 routes: &ROUTES,
                 metrics: metrics.clone(),
@@ -210,9 +210,9 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
 }
 
 /// Everything that serving needs, of what the state directory holds. Erases keys that are past.
-fn assemble(state: &Path, srt_keys: &Path) -> anyhow::Result<Issuer<SqliteIssuer>> {
+fn assemble(state: &Path, srt_keys: &Path, tap: &impl Tap) -> anyhow::Result<Issuer<SqliteIssuer>> {
     const NO_SRT_KEYS: CouldNotTry = CouldNotTry("the keys that verify SRTs can't be read");
-    let clock = Arc::new(SystemClock);
+    let clock = Arc::new(ProgramClock::of(tap));
     store::private_directory(state).context(UNUSABLE)?;
     // First, because only one process gets it.
     let store = SqliteIssuer::open(&state.join("issuer.sqlite")).context(UNUSABLE)?;
@@ -221,8 +221,8 @@ fn assemble(state: &Path, srt_keys: &Path) -> anyhow::Result<Issuer<SqliteIssuer
     let key_store = key_store(state)?;
     let keys = Arc::new(Keys::new(key_store.committed()?)?);
     let signers = Signers::new(Arc::clone(&keys), Box::new(key_store), clock.now())?;
-    let (signers, tidy_failures) = (Arc::new(signers), Arc::default());
-    Ok(Issuer { keys, signers, store, srt_keys, receipt_key, clock, tidy_failures })
+    let (signers, tidy_failures, steps) = (Arc::new(signers), Arc::default(), tap.steps());
+    Ok(Issuer { keys, signers, store, srt_keys, receipt_key, clock, tidy_failures, steps })
 }
 
 /// Tidies at once, and then at the start of each hour: all windows end there.
@@ -231,9 +231,8 @@ async fn tidy_hourly(issuer: Arc<Issuer<impl IssuerStore>>) {
         if let Err(error) = issuer.tidy().await {
             tracing::error!(cause = %error, "tidying failed");
         }
-        let now = issuer.clock.now();
-        let next = Hour::new(now.hour().number() + 1).start();
-        tokio::time::sleep(now.until(next)).await;
+        let next = Hour::new(issuer.clock.now().hour().number() + 1).start();
+        sleep_until(&*issuer.clock, next).await;
     }
 }
 

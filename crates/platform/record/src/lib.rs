@@ -5,13 +5,18 @@
 //! nothing, and only an audit build names a [`Recorder`]. [`TAP_MARKER`] stands in the bytes of every
 //! binary that can record and of none that can't, so that a test can tell them apart.
 //!
+//! The programs that can record can also be rehearsed with: their clock may be moved ahead, and they may be held at a step so that
+//! somebody kills them there. Released programs, whose tap is `()`, can neither be told another time nor be held.
+//!
 //! The crate uses the standard library only: the enclave links it, too.
 
 mod recorder;
 mod recording;
+mod rehearsal;
 
 pub use recorder::Recorder;
 pub use recording::{Conversation, LoadError, Note, Recording};
+pub use rehearsal::{Hold, Steps};
 
 use std::net::SocketAddr;
 
@@ -39,6 +44,18 @@ pub trait Tap: Clone + Send + Sync + 'static {
     /// The process learned `bytes` in another way than by reading them from a connection: a datagram,
     /// or the plaintext of something that arrived sealed. `kind` says what they are, in one word.
     fn note(&self, kind: &'static str, bytes: &[u8]);
+
+    /// How many seconds the process's clock is ahead of the system's: none, but in rehearsals.
+    #[inline]
+    fn ahead(&self) -> u64 {
+        0
+    }
+
+    /// Who is told of the steps that the process reaches: nobody, but in rehearsals.
+    #[inline]
+    fn steps(&self) -> Steps {
+        Steps::default()
+    }
 }
 
 /// Listens to one connection. Dropping it says that the connection is closed.

@@ -4,11 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Connection, Opened, TAP_MARKER, Tap};
+use crate::rehearsal::{Hold, ahead};
+use crate::{Connection, Opened, Steps, TAP_MARKER, Tap};
 
 /// A [`Tap`] that appends everything to a file, in the format that [`Recording`](crate::Recording) reads.
 ///
@@ -21,21 +22,37 @@ pub struct Recorder(Arc<Tape>);
 struct Tape {
     file: Mutex<File>,
     connections: AtomicU64,
+    ahead: Option<PathBuf>,
+    hold: Option<Hold>,
 }
 
 impl Recorder {
     /// Starts a recording at `path`, which must not exist yet; readable by the owner only.
     pub fn to_file(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(format!("{TAP_MARKER}\n").as_bytes())?;
-        Ok(Self(Arc::new(Tape { file: Mutex::new(file), connections: AtomicU64::new(0) })))
+        Self::rehearsing(path, None, None)
     }
 
-    /// Starts a recording where the variable `CLOAKROOM_RECORDING` says; `None` when it says nothing or the file can't be
-    /// made. A process that is to record and can't must not run.
+    /// The same for a process whose clock is ahead by what the file `ahead` says whenever it is looked at, and which is held at a
+    /// step.
+    pub fn rehearsing(path: &Path, ahead: Option<PathBuf>, hold: Option<Hold>) -> io::Result<Self> {
+        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(format!("{TAP_MARKER}\n").as_bytes())?;
+        let (file, connections) = (Mutex::new(file), AtomicU64::new(0));
+        Ok(Self(Arc::new(Tape { file, connections, ahead, hold })))
+    }
+
+    /// Starts a recording where the variable `CLOAKROOM_RECORDING` says, with the clock of the file that `CLOAKROOM_AHEAD` names, and
+    /// held where `CLOAKROOM_HOLD` says ([`Hold::parse`]); `None` when no recording is wanted, when the file can't be made, or for a
+    /// hold that isn't one. A process that is to record and can't must not run.
     #[must_use]
     pub fn from_environment() -> Option<Self> {
-        Self::to_file(Path::new(&std::env::var_os("CLOAKROOM_RECORDING")?)).ok()
+        let ahead = std::env::var_os("CLOAKROOM_AHEAD").map(PathBuf::from);
+        let hold = match std::env::var("CLOAKROOM_HOLD") {
+            Ok(text) => Some(Hold::parse(&text)?),
+            Err(_) => None,
+        };
+        let path = std::env::var_os("CLOAKROOM_RECORDING")?;
+        Self::rehearsing(Path::new(&path), ahead, hold).ok()
     }
 }
 
@@ -73,6 +90,22 @@ impl Tap for Recorder {
     fn note(&self, kind: &'static str, bytes: &[u8]) {
         let kind = kind.replace(char::is_whitespace, "-");
         self.0.line(&format!("note {kind} "), bytes);
+    }
+
+    fn ahead(&self) -> u64 {
+        self.0.ahead.as_deref().map_or(0, ahead)
+    }
+
+    fn steps(&self) -> Steps {
+        if self.0.hold.is_none() {
+            return Steps::default();
+        }
+        let tape = Arc::clone(&self.0);
+        Steps::heard_by(move |step| {
+            if let Some(hold) = &tape.hold {
+                hold.reached(step);
+            }
+        })
     }
 }
 

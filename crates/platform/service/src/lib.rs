@@ -5,6 +5,7 @@
 //! - [`Route`] says what each route takes, gives and may cost: it is limited, counted and documented
 //!   ([`openapi`()]) by that.
 //! - [`run_program`] is the shell of each program: its runtime and its exit status.
+//! - [`ProgramClock`] is what each program takes its time from, [`sleep_until`] waits by it.
 //! - [`Problem`] is what every failure looks like from outside (RFC 9457).
 //! - [`Json`] reads and writes bodies without echoing them.
 //! - [`HttpClient`] asks other services; [`BaseUrl`] says where they are (the crate `http-client`).
@@ -13,6 +14,7 @@
 //! What a request says is nobody's business but its handler's: the log gets method, route pattern and
 //! status, and no handler is told the peer's network address.
 
+mod clock;
 pub mod contract;
 mod edge;
 mod inside;
@@ -31,6 +33,7 @@ pub use http_client::{
     BadBaseUrl, BaseUrl, ClientConfig, ClientError, HttpClient, ReceivedProblem, parse, to_json,
 };
 
+pub use clock::{ProgramClock, sleep_until};
 pub use edge::browser_readable;
 pub use inside::{Handed, Inside};
 pub use json::Json;
@@ -39,7 +42,7 @@ pub use openapi::openapi;
 pub use operator::{OperatorSecret, WeakSecret, operator_only};
 pub use problem::Problem;
 pub use program::{CouldNotTry, run_program};
-pub use record::Tap;
+pub use record::{Steps, Tap};
 pub use route::{
     Access, Body, EDGE_PROBLEMS, HEALTH_ROUTE, METRICS_ROUTE, Method, Problems, Route, SMALL_BODY,
 };

@@ -103,7 +103,8 @@ fn names(text: &str) {
         assert_eq!(lease.to_hex(), text.to_ascii_lowercase());
     }
     if let Ok(address) = text.parse::<ExitAddress>() {
-        assert_eq!(address.to_string().parse(), Ok(address));
+        assert_eq!(address.to_string(), text, "an address has one form");
+        assert!(address.contains(address.ip()) && address.contains(address.source()));
         assert_eq!(ExitAddress::from_bytes(&address.bytes()), Ok(address));
     }
     if let Ok(key) = text.parse::<PeerKey>() {
@@ -144,8 +145,16 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let device = fixture::device().to_string();
     let lease = fixture::lease_id().to_hex();
     seeds.extend(
-        ["eu-1", "203.0.113.7", "2001:db8::1", &device, &lease, "dedicated-ip"]
-            .map(|text| tagged(5, text)),
+        [
+            "eu-1",
+            "203.0.113.7",
+            "2001:db8::1",
+            "2001:db8:1:2::/64",
+            &device,
+            &lease,
+            "dedicated-ip",
+        ]
+        .map(|text| tagged(5, text)),
     );
     seeds
 }

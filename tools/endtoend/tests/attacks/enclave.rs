@@ -16,8 +16,8 @@ use http::Method;
 use jws::{Compact, SigningKey};
 use lab::Town;
 use lease::{
-    Dat, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, ORDER_LIFE, Order, RequestHash,
-    lease_end,
+    Dat, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Notice, ORDER_LIFE, Order,
+    RequestHash, lease_end,
 };
 use minting::{Answer, Drt, RefreshRequest, Refusal};
 use serde_json::json;
@@ -43,7 +43,7 @@ fn address_of(town: &Town, lease: LeaseId) -> Result<ExitAddress> {
 fn order_for(town: &Town, bought: &Bought, lease: LeaseId) -> Result<Order> {
     let token = bought.drawn.token()?.spend_hash();
     let ip = address_of(town, lease)?;
-    Ok(Order { lease, ip, region: REGION.parse()?, token, frozen: false })
+    Ok(Order { lease, ip, region: REGION.parse()?, token, frozen: false, notice: None })
 }
 
 fn hash(sealed: &[u8]) -> Result<RequestHash> {
@@ -103,6 +103,7 @@ fn nothing_is_minted_without_the_dip_services_order() -> Result<()> {
         region: REGION.parse()?,
         token: hash_of_token,
         frozen: false,
+        notice: None,
     };
     let good = wished.sign(&key, now())?;
     let before = Rows::of(&town)?;
@@ -120,6 +121,7 @@ fn nothing_is_minted_without_the_dip_services_order() -> Result<()> {
         region: wished.region.clone(),
         request,
         frozen: false,
+        notice: None,
     };
     for order in [
         extension.sign(&key, now())?,
@@ -199,6 +201,7 @@ fn a_replayed_order_buys_nothing_new() -> Result<()> {
         region: REGION.parse()?,
         request: hash(&one.request)?,
         frozen: false,
+        notice: None,
     };
     let order = order.sign(&keys::order_key(&town)?, now())?;
     assert_eq!(services.mint_again(&order, &one.request)?.status, 200);
@@ -286,7 +289,13 @@ fn a_refresh_is_for_ones_own_lease() -> Result<()> {
             Refusal::OtherLease,
         ),
     ] {
-        let content = RefreshRequest { srt, drt, device: one.device.public(), device_proof: None };
+        let content = RefreshRequest {
+            srt,
+            drt,
+            device: one.device.public(),
+            device_proof: None,
+            give_back: false,
+        };
         let (sealed, key) = seal_refresh(&content, &one.device, lease, &enclave)?;
         let answer: dip_api::Refreshed = one.services.refresh(lease, &sealed)?.json()?;
         assert_eq!(refusal(&key, &answer.sealed.0)?, expected, "{what}");
@@ -297,6 +306,7 @@ fn a_refresh_is_for_ones_own_lease() -> Result<()> {
         drt: drt(&mine),
         device: one.device.public(),
         device_proof: None,
+        give_back: false,
     };
     let (sealed, _) = seal_refresh(&content, &one.device, nowhere, &enclave)?;
     assert_eq!(one.services.refresh(nowhere, &sealed)?.refusal(), (404, "lease-unknown"));
@@ -330,7 +340,8 @@ fn no_other_role_can_mint() -> Result<()> {
         // A refresh token, for the enclave.
         let drt = crate::forge::jws(&header, &claims, &seed)?;
         assert!(Drt::verify(drt.as_str(), &enclave.minting_keys, now()).is_err());
-        let content = RefreshRequest { srt: srt.clone(), drt, device, device_proof: None };
+        let content =
+            RefreshRequest { srt: srt.clone(), drt, device, device_proof: None, give_back: false };
         let (sealed, key) =
             seal_refresh(&content, &customer.device, leased.minted.lease, &enclave)?;
         let answer: dip_api::Refreshed = services.refresh(leased.minted.lease, &sealed)?.json()?;
@@ -353,11 +364,11 @@ fn a_frozen_lease_gets_no_tokens_until_it_is_thawed() -> Result<()> {
     let before = Rows::of(scene)?;
     // Neither by the refresh token nor by showing the old token once more; only the holder is told.
     let again = customer.assign(&bought).map(|_| ()).unwrap_err();
-    assert_eq!(again.downcast::<AnswerError>()?, AnswerError::Refused(Refusal::Frozen));
+    assert_eq!(again.downcast::<AnswerError>()?, AnswerError::Frozen(Notice::frozen()));
     let Bought { srt, drawn } = bought;
     let leased = drawn.lease(minted, assigned.gateway);
     let refused = customer.refresh(&srt, &leased).map(|_| ()).unwrap_err();
-    assert_eq!(refused.downcast::<AnswerError>()?, AnswerError::Refused(Refusal::Frozen));
+    assert_eq!(refused.downcast::<AnswerError>()?, AnswerError::Frozen(Notice::frozen()));
     before.unchanged(scene)?;
     operate_lease(scene, "thaw", &ip)?;
     assert_eq!(customer.refresh(&srt, &leased)?.ip.to_string(), ip);

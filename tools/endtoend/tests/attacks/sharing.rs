@@ -38,6 +38,7 @@ pub(crate) fn refused(answer: Answer) -> Result<Refusal> {
     match answer {
         Answer::Refused(refusal) => Ok(refusal),
         Answer::Granted(_) => bail!("the enclave granted"),
+        Answer::Frozen(_) | Answer::GivenBack => bail!("neither"),
     }
 }
 

@@ -190,7 +190,7 @@ fn step_19_the_sealed_request_goes_with_an_order() -> Result<()> {
     let (_, address) = lease_of(town, &hash)?;
     let ip = Ipv4Addr::from(<[u8; 4]>::try_from(&address[..])?).to_string().parse()?;
     let (lease, region) = (assigned.lease, REGION.parse()?);
-    let order = Order { lease, ip, region, token: hash, frozen: false };
+    let order = Order { lease, ip, region, token: hash, frozen: false, notice: None };
     // Order and request, as the parent got them: signatures of Ed25519 are the same each time, once we found the second of its end.
     let (key, received) = (keys::order_key(town)?, Received::by(town, "parent")?);
     let carried = |ago| {

@@ -76,7 +76,7 @@ pub(super) async fn assign<S: DipStore, E: Enclave>(
 
     let (lease, token) = (held.lease, admitted.token);
     let Held { address: ip, region, frozen, gateway, .. } = held;
-    let order = Order { lease, ip, region, token, frozen };
+    let order = Order { lease, ip, region, token, frozen, notice: None };
     let order = order.sign(&dip.order_key.key(), dip.clock.now()).map_err(problems::signing)?;
     let mint = dip.enclave.attestor().mint(MintFor::Assignment, order, sealed);
     let minted = mint.await.map_err(problems::mint)?;

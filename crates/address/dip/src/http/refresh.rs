@@ -44,6 +44,7 @@ pub(super) async fn refresh<S: DipStore, E: Enclave>(
         region: held.region,
         request,
         frozen: held.frozen,
+        notice: None,
     };
     let order = order.sign(&dip.order_key.key(), dip.clock.now()).map_err(problems::signing)?;
     let mint = dip.enclave.attestor().mint(MintFor::Refresh, order, sealed);

@@ -19,7 +19,11 @@ async fn what_is_documented_is_what_is_served() {
         name: "parent",
         description: DESCRIPTION,
         routes: &ROUTES,
-        router: router(Link::new(crate::fixture::address("nowhere".as_ref()), ()), &metrics),
+        router: router(
+            Link::new(crate::fixture::address("nowhere".as_ref()), ()),
+            &metrics,
+            service::Steps::default(),
+        ),
         metrics,
         sources: &[include_str!("../../src/routes.rs")],
         documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),

@@ -160,7 +160,7 @@ pub(crate) async fn start() -> Room {
     let server = Server::bind(config, ()).await.unwrap();
     let url = BaseUrl::plain(server.local_addr()).unwrap();
     let (stop, stopped) = oneshot::channel();
-    let router = router(Link::new(address(&socket), ()), &metrics);
+    let router = router(Link::new(address(&socket), ()), &metrics, service::Steps::default());
     tokio::spawn(server.run_until(router, async {
         let _ = stopped.await;
     }));

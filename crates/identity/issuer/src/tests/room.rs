@@ -103,6 +103,7 @@ impl Room {
             receipt_key: LiveSigner::fixed(receipt_key()),
             clock: Arc::<FixedClock>::clone(&clock),
             tidy_failures: Arc::default(),
+            steps: service::Steps::default(),
         });
         let metrics = telemetry::Metrics::new(Arc::<FixedClock>::clone(&clock));
         let listen = "127.0.0.1:0".parse().unwrap();
