@@ -61,7 +61,8 @@ impl HostSockets {
 pub(super) enum HostStream {
     /// A connection to the flow's destination.
     Out(TcpStream),
-    /// A flow to the exit itself.
+    /// A flow to the exit itself. Whoever answers there may end it with something left unread: what was answered before arrives
+    /// all the same, and the rest is dropped.
     Control(UnixStream),
 }
 
@@ -85,7 +86,7 @@ impl Read for HostStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Out(stream) => stream.read(buffer),
-            Self::Control(stream) => stream.read(buffer),
+            Self::Control(stream) => ended(stream.read(buffer), 0),
         }
     }
 }
@@ -94,13 +95,21 @@ impl Write for HostStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Out(stream) => stream.write(bytes),
-            Self::Control(stream) => stream.write(bytes),
+            Self::Control(stream) => ended(stream.write(bytes), bytes.len()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What came of reading or writing at a pair's end; `count` when the other end is closed.
+fn ended(outcome: io::Result<usize>, count: usize) -> io::Result<usize> {
+    let closed = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    };
+    outcome.or_else(|error| if closed(&error) { Ok(count) } else { Err(error) })
 }
 
 impl Source for HostStream {

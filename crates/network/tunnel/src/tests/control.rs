@@ -147,6 +147,33 @@ fn a_flow_ends_with_its_peers_grant() {
     assert_eq!(read_line(&mut other_near), "still here");
 }
 
+/// Whoever refuses a request needn't hear it to its end, and the refusal arrives all the same.
+#[test]
+fn an_answer_arrives_whatever_was_left_unread() {
+    let (exit, flows) = exit(LOCAL, Limits::default(), 8);
+    let client = exit.client(&device(7));
+    for _ in 0..20 {
+        let mut near = None;
+        // Former flows end once all that was said in them has come through.
+        eventually("room", || {
+            let (stream, code) = socks(&client, HOST, PORT);
+            near = (code == 0).then_some(stream);
+            near.is_some()
+        });
+        let mut near = near.unwrap();
+        let (_, mut far) = next(&flows);
+        let mut talker = near.try_clone().unwrap();
+        let talking = thread::spawn(move || talker.write_all(&vec![b'q'; 2 << 20]));
+        far.read_exact(&mut [0; 100]).unwrap();
+        far.write_all(&[b'a'; 5000]).unwrap();
+        drop(far);
+        let mut heard = Vec::new();
+        near.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard.len(), 5000);
+        talking.join().unwrap().unwrap();
+    }
+}
+
 /// Two peers use the same inner address and port at the same time, and one of them again and again, leaving flows behind
 /// that nobody has looked at yet: each flow's bytes are those of the peer whose key came with it.
 #[test]
