@@ -74,6 +74,18 @@ impl<H: Home> Connection<H> {
         self.ask(asker, Method::POST, path, Some(body)).await
     }
 
+    /// What the service answers to an act that needs no further word.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn act<A: DeserializeOwned>(
+        &self,
+        asker: Asker<'_>,
+        path: &str,
+    ) -> anyhow::Result<A> {
+        self.ask::<(), A>(asker, Method::POST, path, None).await
+    }
+
     /// What the service answers.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The enclave's door: without the DIP service's own order for this very request nothing is minted, and a sealed
 //! request is for one token, or one lease.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aws_lc_rs::digest::{SHA256, digest};
 use coarse::{Secret, system_rng};
 use dip_api::Assigned;
@@ -34,7 +34,7 @@ const UNOPENABLE: (u16, &str) = (422, "sealed-request-unopenable");
 
 /// The address that is held for a lease.
 fn address_of(town: &Town, lease: LeaseId) -> Result<ExitAddress> {
-    let sql = "SELECT address FROM leases WHERE lease = ?1";
+    let sql = "SELECT ip FROM leases WHERE lease = ?1";
     let bytes: Vec<u8> = Stored::by(town, "dip")?.value(sql, [lease.bytes()])?;
     Ok(ExitAddress::from_bytes(&bytes)?)
 }
@@ -360,24 +360,26 @@ fn a_frozen_lease_gets_no_tokens_until_it_is_thawed() -> Result<()> {
     let bought = customer.buy()?;
     let (minted, assigned) = customer.assign(&bought)?;
     let ip = minted.ip.to_string();
-    operate_lease(scene, "freeze", &ip)?;
+    let told = ["--reference", REFERENCE, "--text", TEXT, "--category", "spam"];
+    scene.operate_dip(&[&["lease", "freeze", &ip][..], &told].concat())?;
     let before = Rows::of(scene)?;
     // Neither by the refresh token nor by showing the old token once more; only the holder is told.
     let again = customer.assign(&bought).map(|_| ()).unwrap_err();
-    assert_eq!(again.downcast::<AnswerError>()?, AnswerError::Frozen(Notice::frozen()));
+    assert_eq!(again.downcast::<AnswerError>()?, AnswerError::Frozen(notice()?));
     let Bought { srt, drawn } = bought;
     let leased = drawn.lease(minted, assigned.gateway);
     let refused = customer.refresh(&srt, &leased).map(|_| ()).unwrap_err();
-    assert_eq!(refused.downcast::<AnswerError>()?, AnswerError::Frozen(Notice::frozen()));
+    assert_eq!(refused.downcast::<AnswerError>()?, AnswerError::Frozen(notice()?));
     before.unchanged(scene)?;
-    operate_lease(scene, "thaw", &ip)?;
+    scene.operate_dip(&["lease", "thaw", &ip])?;
     assert_eq!(customer.refresh(&srt, &leased)?.ip.to_string(), ip);
     Ok(())
 }
 
-/// The operator does something to an address's lease; not while the service runs.
-fn operate_lease(scene: &mut Scene, what: &str, ip: &str) -> Result<()> {
-    scene.kill("dip")?;
-    scene.ask("dip", &["lease", what, ip]).context("the operator's command")?;
-    scene.restart("dip")
+const REFERENCE: &str = "case-7";
+const TEXT: &str = "Too much mail came from this address.";
+
+/// What the holder of a frozen lease reads.
+fn notice() -> Result<Notice> {
+    Ok(Notice { reference: REFERENCE.parse()?, text: TEXT.parse()? })
 }
