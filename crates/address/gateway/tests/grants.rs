@@ -142,6 +142,25 @@ async fn a_removal_can_be_taken_back_again_and_again() {
     }
 }
 
+/// A removal that was taken back is no hold on a device that has come back elsewhere.
+#[tokio::test]
+async fn who_has_gone_to_another_address_is_unknown_at_the_former() {
+    let room = tempfile::tempdir().unwrap();
+    let store = store(&room).await;
+    store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
+    store.take_back(wish(1, 2, NOW)).await.unwrap();
+    let there = grant(2, THERE, ENDS);
+    store.keep(there.clone(), many(), NOW).await.unwrap();
+    for granted in [
+        store.remove(wish(1, 2, NOW), UNTIL).await.unwrap(),
+        store.take_back(wish(1, 2, NOW)).await.unwrap(),
+    ] {
+        assert_eq!(granted, Granted::Unknown);
+    }
+    assert!(store.all().await.unwrap().contains(&there));
+    assert_eq!(left(store.remove(wish(3, 2, NOW), UNTIL).await.unwrap()), Some(vec![3]));
+}
+
 #[tokio::test]
 async fn a_device_may_remove_itself() {
     let room = tempfile::tempdir().unwrap();
