@@ -1,9 +1,10 @@
 //! From a token to a leased address, and on from refresh to refresh.
 
+use access_code::Contents;
 use attested::Attested;
 use coarse::UnixTime;
 use dip_api::GatewayInfo;
-use jws::Compact;
+use jws::{Compact, KeyId};
 use lease::{Dat, LeaseId};
 use minting::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};
 use peer_key::{PeerKey, PeerSecret};
@@ -13,7 +14,7 @@ use seal::AnswerKey;
 use serde::{Deserialize, Serialize};
 use wire::envelope;
 
-use crate::{Drawing, Drawn};
+use crate::{Drawing, Drawn, Restored};
 
 /// How far the dedicated IP has come.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub enum Dip {
     Drawn(Box<Drawn>),
     /// An address is leased.
     Leased(Box<Leased>),
+    /// A lease was taken from a backup; there is no access token for this device yet.
+    Restored(Box<Restored>),
 }
 
 /// A leased address.
@@ -114,16 +117,26 @@ impl Leased {
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
-        let request = RefreshRequest {
-            srt: srt.clone(),
+        Sealed::refresh(srt, &self.minted.drt, self.minted.lease, device, enclave, rng)
+    }
+
+    /// A lease that was taken from a backup, with its first tokens of this device.
+    pub(crate) const fn taken_over(minted: Minted, gateway: GatewayInfo) -> Self {
+        Self { minted, gateway, drawn: None }
+    }
+
+    /// What another device needs for this lease. `signer` is the key that signed the provider's file.
+    #[must_use]
+    pub fn contents(&self, signer: KeyId) -> Contents {
+        Contents {
+            signer,
+            lease: self.minted.lease,
+            region: self.minted.region.clone(),
+            ip: self.minted.ip,
             drt: self.minted.drt.clone(),
-            device: device.public(),
-            device_proof: None,
-        };
-        let (request, answer) = request
-            .seal(device, self.minted.lease, &enclave.sealing_key, rng)
-            .map_err(|_| AnswerError::Seal)?;
-        Ok(Sealed { request, answer })
+            drt_ends: self.minted.drt_ends,
+            gateway: self.gateway.clone(),
+        }
     }
 
     /// The same lease with new tokens. What it was bought with is erased.
@@ -135,6 +148,27 @@ impl Leased {
 }
 
 impl Sealed {
+    /// Seals a request for new tokens by a lease's refresh token.
+    pub(crate) fn refresh(
+        srt: &Compact,
+        drt: &Compact,
+        lease: LeaseId,
+        device: &PeerSecret,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, AnswerError> {
+        let request = RefreshRequest {
+            srt: srt.clone(),
+            drt: drt.clone(),
+            device: device.public(),
+            device_proof: None,
+        };
+        let (request, answer) = request
+            .seal(device, lease, &enclave.sealing_key, rng)
+            .map_err(|_| AnswerError::Seal)?;
+        Ok(Self { request, answer })
+    }
+
     /// Opens the answer and checks that the tokens are for `lease` and `device`, and signed by the attested enclave.
     ///
     /// # Errors
