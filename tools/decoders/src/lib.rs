@@ -52,6 +52,7 @@ macro_rules! targets {
 
 targets! {
     attestation,
+    backup,
     cbor,
     config,
     cose,

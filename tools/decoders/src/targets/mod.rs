@@ -1,6 +1,7 @@
 //! The targets, a file each: `check` and `seeds`.
 
 pub(crate) mod attestation;
+pub(crate) mod backup;
 pub(crate) mod cbor;
 pub(crate) mod config;
 pub(crate) mod cose;
