@@ -20,7 +20,7 @@ use super::{Binaries, http};
 use crate::knowledge::Party;
 
 /// How long a service may take to come up.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(120);
 /// The issuer's name and the origin that tokens are for.
 const ISSUER_NAME: &str = "issuer.demo.cloakroom.example";
 const ORIGIN: &str = "dip.demo.cloakroom.example";
@@ -535,6 +535,7 @@ impl Town {
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
         let errors = home.join("errors");
         let process = Process::start(service, &mut command, errors, recording.as_deref())?;
+        let process = process.logging(home.join("log"));
         self.running.insert(service, process);
         Ok(())
     }
