@@ -54,6 +54,17 @@ impl Customer {
         })
     }
 
+    /// Another device of the same customer, with a key of its own.
+    #[must_use]
+    pub fn on_another_device(&self) -> Self {
+        Self {
+            services: self.services.clone(),
+            account: self.account.clone(),
+            subscription: self.subscription,
+            device: PeerSecret::random(&mut system_rng()),
+        }
+    }
+
     /// Logs in: a fresh subscription receipt.
     ///
     /// # Errors
@@ -257,5 +268,6 @@ pub fn refusal(key: &AnswerKey, sealed: &[u8]) -> Result<minting::Refusal> {
     match open(key, sealed)? {
         minting::Answer::Refused(refusal) => Ok(refusal),
         minting::Answer::Granted(_) => anyhow::bail!("the enclave granted"),
+        minting::Answer::Frozen(_) | minting::Answer::GivenBack => anyhow::bail!("neither"),
     }
 }

@@ -51,6 +51,12 @@ fn a_stock_client_leaves_from_the_dedicated_address() {
     let upload = curl(&web.url("/bytes")).into_iter().chain(["-T".into(), path(&file)]);
     assert_eq!(namespace.run("curl", upload).unwrap(), b"equal");
 
+    // What is asked from inside needs nothing of ours either.
+    let listed = namespace.run("curl", curl("http://100.64.0.1:3006/api/v1/devices")).unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(listed["devices"][0]["this"], true);
+    assert_eq!(listed["devices"].as_array().map(Vec::len), Some(1));
+
     let echo = UdpSocket::bind((namespace.beyond(), 0)).unwrap();
     assert_eq!(datagram(&namespace, &echo).unwrap(), dedicated);
 
@@ -78,6 +84,7 @@ fn a_stock_clients_tunnel_ends_with_its_grant() {
         mtu: tunnel::DEFAULT_MTU,
         policy: DestinationPolicy { local: true, never: vec![] },
         limits: Limits::default(),
+        control: None,
         now: Arc::new(move || now.load(Ordering::SeqCst)),
     };
     let exit = Exit::spawn(config, ()).unwrap();

@@ -35,6 +35,9 @@ pub enum Error {
     /// No lease.
     #[error("there is no dedicated IP in this wallet")]
     NoLease,
+    /// What is asked from inside a tunnel, and none is open.
+    #[error("no tunnel is open, and this is asked from inside one")]
+    NoTunnel,
     /// A lease was taken from a backup, and this device has no access token for it yet.
     #[error(
         "the address was restored from its backup, and this device has no access token for it yet"
@@ -118,6 +121,7 @@ impl Error {
             Self::NoTrust => Remedy::Do("take in your provider's file: cloakroom trust add FILE"),
             Self::NoAccount => Remedy::Do("set your account number: cloakroom account login"),
             Self::NoLease => Remedy::Do("get one: cloakroom dip assign"),
+            Self::NoTunnel => Remedy::Do("open it: cloakroom connect"),
             Self::Restored => Remedy::Do("get one: cloakroom dip refresh"),
             Self::Occupied => Remedy::Do(
                 "restore into another wallet (--home DIR), or give up what this one holds: cloakroom dip forget --yes",
@@ -144,11 +148,24 @@ impl Error {
                 }
                 "enclave-key-changed" => Remedy::Repeat,
                 "lease-ended" | "lease-unknown" => START_OVER,
+                "device-removed" => Remedy::Do(
+                    "another device of this address can let it in again, with an open tunnel: \
+                     cloakroom device restore THUMBPRINT",
+                ),
+                "device-limit-reached" => Remedy::Do(
+                    "remove one from another device of this address, with an open tunnel: \
+                     cloakroom device list, cloakroom device remove THUMBPRINT",
+                ),
+                "device-unknown" => Remedy::Do("see which there are: cloakroom device list"),
+                "peer-ended" => Remedy::Repeat,
                 _ => Remedy::Stop,
             },
             Self::Answer(AnswerError::Refused(
                 Refusal::Reset | Refusal::OtherSubscription | Refusal::DrtExpired,
             )) => START_OVER,
+            Self::Answer(AnswerError::Frozen(_)) => Remedy::Do(
+                "ask support, which learns which case is yours when you quote it; or give the lease back: cloakroom dip give-back --yes",
+            ),
             Self::Wallet(WalletError::Busy(_)) | Self::Tunnel(TunnelError::NoHandshake(_)) => {
                 Remedy::Repeat
             }

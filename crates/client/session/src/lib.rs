@@ -10,6 +10,7 @@ mod account;
 mod assign;
 mod backup;
 mod connect;
+mod devices;
 mod draw;
 mod enclave;
 mod error;
@@ -20,6 +21,7 @@ mod trust;
 
 pub use backup::{BackupCode, BackupStatus};
 pub use connect::{Connected, TunnelPlan};
+pub use devices::InsideTunnel;
 pub use enclave::Attestation;
 pub use error::{Error, Remedy};
 pub use narrate::{Narrator, Silent};

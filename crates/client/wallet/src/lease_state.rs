@@ -5,7 +5,7 @@ use attested::Attested;
 use coarse::UnixTime;
 use dip_api::GatewayInfo;
 use jws::{Compact, KeyId};
-use lease::{Dat, LeaseId};
+use lease::{Dat, LeaseId, Notice};
 use minting::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};
 use peer_key::{PeerKey, PeerSecret};
 use privacy_pass::SpendHash;
@@ -42,6 +42,9 @@ pub struct Leased {
     pub gateway: GatewayInfo,
     /// What the lease was bought with; erased at the first refresh.
     drawn: Option<Drawn>,
+    /// What the provider said when it refused new tokens because it has frozen the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Notice>,
 }
 
 /// A request that was sealed to the enclave, and what opens its answer.
@@ -52,7 +55,7 @@ pub struct Sealed {
 }
 
 /// Why a sealed answer isn't accepted.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnswerError {
     /// The request can't be sealed.
@@ -64,6 +67,9 @@ pub enum AnswerError {
     /// The enclave refused.
     #[error("the enclave refused: {0}")]
     Refused(#[from] Refusal),
+    /// The lease is frozen.
+    #[error("the provider has frozen this lease, case {}: {}", .0.reference, .0.text)]
+    Frozen(Notice),
     /// The tokens aren't what was asked for.
     #[error("the enclave's tokens are not for this device and lease")]
     NotOurs,
@@ -101,7 +107,7 @@ impl Drawn {
     /// The lease that this token bought. The token stays with it until its first refresh.
     #[must_use]
     pub const fn lease(self, minted: Minted, gateway: GatewayInfo) -> Leased {
-        Leased { minted, gateway, drawn: Some(self) }
+        Leased { minted, gateway, drawn: Some(self), frozen: None }
     }
 }
 
@@ -117,12 +123,28 @@ impl Leased {
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
-        Sealed::refresh(srt, &self.minted.drt, self.minted.lease, device, enclave, rng)
+        let refresh = Refresh { drt: &self.minted.drt, lease: self.minted.lease, give_back: false };
+        refresh.seal(srt, device, enclave, rng)
+    }
+
+    /// Seals the word that the lease is given back, in the same manner.
+    ///
+    /// # Errors
+    /// [`AnswerError::Seal`].
+    pub fn seal_release(
+        &self,
+        srt: &Compact,
+        device: &PeerSecret,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Sealed, AnswerError> {
+        let refresh = Refresh { drt: &self.minted.drt, lease: self.minted.lease, give_back: true };
+        refresh.seal(srt, device, enclave, rng)
     }
 
     /// A lease that was taken from a backup, with its first tokens of this device.
     pub(crate) const fn taken_over(minted: Minted, gateway: GatewayInfo) -> Self {
-        Self { minted, gateway, drawn: None }
+        Self { minted, gateway, drawn: None, frozen: None }
     }
 
     /// What another device needs for this lease. `signer` is the key that signed the provider's file.
@@ -144,31 +166,42 @@ impl Leased {
         self.minted = minted;
         self.gateway = gateway;
         self.drawn = None;
+        self.frozen = None;
+    }
+}
+
+/// What is asked with a lease's refresh token.
+pub(crate) struct Refresh<'a> {
+    pub(crate) drt: &'a Compact,
+    pub(crate) lease: LeaseId,
+    /// The lease is to end, instead of new tokens.
+    pub(crate) give_back: bool,
+}
+
+impl Refresh<'_> {
+    /// Seals it, bound to the lease, with the proof that the device's key is ours.
+    pub(crate) fn seal(
+        self,
+        srt: &Compact,
+        device: &PeerSecret,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Sealed, AnswerError> {
+        let request = RefreshRequest {
+            srt: srt.clone(),
+            drt: self.drt.clone(),
+            device: device.public(),
+            device_proof: None,
+            give_back: self.give_back,
+        };
+        let (request, answer) = request
+            .seal(device, self.lease, &enclave.sealing_key, rng)
+            .map_err(|_| AnswerError::Seal)?;
+        Ok(Sealed { request, answer })
     }
 }
 
 impl Sealed {
-    /// Seals a request for new tokens by a lease's refresh token.
-    pub(crate) fn refresh(
-        srt: &Compact,
-        drt: &Compact,
-        lease: LeaseId,
-        device: &PeerSecret,
-        enclave: &Attested,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Self, AnswerError> {
-        let request = RefreshRequest {
-            srt: srt.clone(),
-            drt: drt.clone(),
-            device: device.public(),
-            device_proof: None,
-        };
-        let (request, answer) = request
-            .seal(device, lease, &enclave.sealing_key, rng)
-            .map_err(|_| AnswerError::Seal)?;
-        Ok(Self { request, answer })
-    }
-
     /// Opens the answer and checks that the tokens are for `lease` and `device`, and signed by the attested enclave.
     ///
     /// # Errors
@@ -181,11 +214,11 @@ impl Sealed {
         enclave: &Attested,
         now: UnixTime,
     ) -> Result<Minted, AnswerError> {
-        let plaintext =
-            self.answer.open(answer, envelope::ANSWER_SIZE).map_err(|_| AnswerError::Unopenable)?;
-        let minted = match Answer::decode(&plaintext).ok_or(AnswerError::Unopenable)? {
+        let minted = match self.read(answer)? {
             Answer::Granted(minted) => minted,
+            Answer::GivenBack => return Err(AnswerError::NotOurs),
             Answer::Refused(refusal) => return Err(refusal.into()),
+            Answer::Frozen(notice) => return Err(AnswerError::Frozen(notice)),
         };
         let dat = Dat::verify(minted.dat.as_str(), &enclave.minting_keys, now)
             .map_err(|_| AnswerError::NotOurs)?;
@@ -194,5 +227,23 @@ impl Sealed {
             && dat.region == minted.region
             && dat.is_for(device);
         ours.then_some(minted).ok_or(AnswerError::NotOurs)
+    }
+
+    /// Opens the answer to [`Leased::seal_release`].
+    ///
+    /// # Errors
+    /// [`AnswerError`], unless it says that the lease was given back.
+    pub fn open_release(&self, answer: &[u8]) -> Result<(), AnswerError> {
+        match self.read(answer)? {
+            Answer::GivenBack => Ok(()),
+            Answer::Granted(_) | Answer::Frozen(_) => Err(AnswerError::NotOurs),
+            Answer::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn read(&self, answer: &[u8]) -> Result<Answer, AnswerError> {
+        let plaintext =
+            self.answer.open(answer, envelope::ANSWER_SIZE).map_err(|_| AnswerError::Unopenable)?;
+        Answer::decode(&plaintext).ok_or(AnswerError::Unopenable)
     }
 }

@@ -9,6 +9,7 @@ use peer_key::PeerSecret;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
+use crate::lease_state::Refresh;
 use crate::{AnswerError, Leased, Sealed};
 
 /// A lease without an access token for this device: its refresh token is there, and a refresh is the next step.
@@ -40,7 +41,8 @@ impl Restored {
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
-        Sealed::refresh(srt, &self.0.drt, self.0.lease, device, enclave, rng)
+        let refresh = Refresh { drt: &self.0.drt, lease: self.0.lease, give_back: false };
+        refresh.seal(srt, device, enclave, rng)
     }
 
     /// The lease with this device's tokens.

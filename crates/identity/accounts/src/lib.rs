@@ -8,7 +8,6 @@ mod acts;
 mod admin;
 mod hash;
 mod model;
-mod print;
 mod program;
 mod routes;
 mod sqlite;

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use coarse::SecretText;
 use key_ring::{KeysCommand, LiveSigner, RingFile, Role, Rules};
+use operating::{Asker, print};
 use record::Tap;
-use service::{CouldNotTry, OperatorSecret, ProgramClock, ServeConfig, Server};
+use service::{CouldNotTry, ProgramClock, ServeConfig, Server};
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, Trail, TrailCommand};
 
-use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
-use crate::print::print;
+use crate::admin::{AccountCommand, SubscriptionCommand};
 use crate::{Accounts, ROUTES, SqliteAccounts, router};
 
 /// The key that signs SRTs. A day is enough to restart the enclave with the next key among those it believes; an SRT ends
@@ -84,6 +83,7 @@ pub fn main(tap: impl Tap) -> ExitCode {
 
 async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     let Arguments { state, operator, command } = arguments;
+    let asker = Asker { state: &state, operator: &operator };
     match command {
         Command::Serve { listen, log } => serve(&state, listen, &log, tap).await,
         Command::Keys { command: Some(command), .. } => {
@@ -93,8 +93,8 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             let ring = signer(&state).context(CouldNotTry("the signing keys can't be read"))?;
             print(&ring.published(), json)
         }
-        Command::Account { command } => command.run(&state, &operator).await,
-        Command::Subscription { command } => command.run(&state, &operator).await,
+        Command::Account { command } => command.run(asker).await,
+        Command::Subscription { command } => command.run(asker).await,
         Command::Trail { command } => trail::run(command, &state),
     }
 }
@@ -114,7 +114,7 @@ async fn serve(
     // First, because only one process gets it: the files below have one writer.
     let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
     let signer = signer(state).context(UNUSABLE)?;
-    let secret = operator_token(state).context(UNUSABLE)?;
+    let secret = operating::operator_token(state).context(UNUSABLE)?;
     let clock = Arc::new(clock);
     let metrics = Metrics::new(Arc::<ProgramClock<_>>::clone(&clock));
     let steps = tap.steps();
@@ -129,17 +129,4 @@ async fn serve(
 /// What signs SRTs; the first key is made at first use.
 fn signer(state: &Path) -> Result<LiveSigner, key_ring::RingError> {
     LiveSigner::open(RingFile::of(state, SRT_ROLE.name))
-}
-
-/// The operator's token: 64 hexadecimal digits in a file, made at first use.
-fn operator_token(state: &Path) -> anyhow::Result<OperatorSecret> {
-    let path = Connection::default_token(state);
-    if !path.try_exists()? {
-        let token = coarse::Secret::<32>::random(&mut coarse::system_rng());
-        let text = zeroize::Zeroizing::new(hex::encode(token.expose()));
-        store::write_secret_file(&path, text.as_bytes())?;
-    }
-    let mut text = std::fs::read_to_string(&path)?;
-    text.truncate(text.trim_end().len());
-    Ok(OperatorSecret::new(SecretText::new(text))?)
 }

@@ -20,7 +20,7 @@ use super::{Binaries, http};
 use crate::knowledge::Party;
 
 /// How long a service may take to come up.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(120);
 /// The issuer's name and the origin that tokens are for.
 const ISSUER_NAME: &str = "issuer.demo.cloakroom.example";
 const ORIGIN: &str = "dip.demo.cloakroom.example";
@@ -147,13 +147,13 @@ impl Town {
         self.write("boot.json", &boot)?;
         self.start_module()?;
         self.sign_provider(1, &[&boot])?;
-        self.fill_pool()?;
         for service in SERVICES {
             self.start(service)?;
         }
         for service in SERVICES {
             self.wait_for(service)?;
         }
+        self.fill_pool()?;
         Ok(self)
     }
 
@@ -489,28 +489,22 @@ impl Town {
         let key = self.ask("gateway", &["public-key"])?;
         let url = format!("http://{}", self.doors.gateway);
         let endpoint = self.addresses.tunnel.to_string();
-        let (keys, provider) = (self.path("epoch-keys.json")?, self.path("provider.json")?);
-        self.ask("dip", &["keys", "import", &keys, "--provider", &provider])?;
-        self.ask(
-            "dip",
-            &[
-                "gateway",
-                "add",
-                "--id",
-                "demo",
-                "--url",
-                &url,
-                "--public-key",
-                key.trim(),
-                "--endpoint",
-                &endpoint,
-            ],
-        )?;
-        self.ask(
-            "dip",
-            &["pool", "import", "--cidr", &self.pool, "--region", REGION, "--gateway", "demo"],
-        )?;
+        self.operate_dip(&["keys", "import", &self.path("epoch-keys.json")?])?;
+        let named = ["gateway", "add", "--id", "demo", "--gateway-url", &url];
+        let tunnel = ["--public-key", key.trim(), "--endpoint", &endpoint];
+        self.operate_dip(&[&named[..], &tunnel].concat())?;
+        let block = ["pool", "import", "--cidr", &self.pool];
+        self.operate_dip(&[&block[..], &["--region", REGION, "--gateway", "demo"]].concat())?;
         Ok(())
+    }
+
+    /// Has an operator ask the running DIP service; what the command says.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn operate_dip(&self, arguments: &[&str]) -> Result<String> {
+        let url = format!("http://{}", self.addresses.dip);
+        self.ask("dip", &[arguments, &["--url", &url]].concat())
     }
 
     /// Starts one service; its directory, and so everything that it has, is as it left it.
@@ -546,6 +540,7 @@ impl Town {
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
         let errors = home.join("errors");
         let process = Process::start(service, &mut command, errors, recording.as_deref())?;
+        let process = process.logging(home.join("log"));
         self.running.insert(service, process);
         Ok(())
     }

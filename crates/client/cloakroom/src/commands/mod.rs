@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod demo;
+pub(crate) mod device;
 pub(crate) mod dip;
 pub(crate) mod input;
 pub(crate) mod provider;
