@@ -40,7 +40,11 @@ impl Ran {
 /// # Errors
 /// When it can't be started or is killed.
 pub fn cloakroom(arguments: &[&str], input: &str) -> Result<Ran> {
-    let mut child = Command::new(crate::scene::binaries()?.client())
+    run(&mut Command::new(crate::scene::binaries()?.client()), arguments, input)
+}
+
+fn run(program: &mut Command, arguments: &[&str], input: &str) -> Result<Ran> {
+    let mut child = program
         .args(arguments)
         .env_remove("CLOAKROOM_HOME")
         .stdin(Stdio::piped())
@@ -78,6 +82,8 @@ pub struct User {
     pub subscription: String,
     provider: PathBuf,
     home: TempDir,
+    /// The file that says by how much their clock is ahead.
+    ahead: Option<PathBuf>,
 }
 
 impl User {
@@ -87,7 +93,8 @@ impl User {
     /// When accounts doesn't make an account.
     pub fn new(town: &Town) -> Result<Self> {
         let (account, subscription) = town.make_account()?;
-        Ok(Self { account, subscription, provider: town.provider(), home: tempfile::tempdir()? })
+        let (provider, home) = (town.provider(), tempfile::tempdir()?);
+        Ok(Self { account, subscription, provider, home, ahead: None })
     }
 
     /// The same for whom the provider's file is this one.
@@ -125,7 +132,33 @@ impl User {
             subscription: self.subscription.clone(),
             provider: self.provider.clone(),
             home: tempfile::tempdir()?,
+            ahead: self.ahead.clone(),
         })
+    }
+
+    /// The same person, whose clock goes with the town's.
+    #[must_use]
+    pub fn who_rehearses(mut self, town: &Town) -> Self {
+        self.ahead = Some(town.clock());
+        self
+    }
+
+    /// The program on this wallet, to be started.
+    ///
+    /// # Errors
+    /// When it isn't built.
+    pub fn program(&self) -> Result<Command> {
+        let binaries = crate::scene::binaries()?;
+        let mut program = match &self.ahead {
+            Some(ahead) => {
+                let mut program = Command::new(binaries.rehearsed_client());
+                program.env("CLOAKROOM_AHEAD", ahead);
+                program
+            }
+            None => Command::new(binaries.client()),
+        };
+        program.arg("--home").arg(self.home()).arg("--json");
+        Ok(program)
     }
 
     /// Where the wallet is.
@@ -153,10 +186,7 @@ impl User {
     /// # Errors
     /// As [`cloakroom`].
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Result<Ran> {
-        let home = self.home().to_str().context("no text")?;
-        let mut all = vec!["--home", home, "--json"];
-        all.extend(arguments);
-        cloakroom(&all, input)
+        run(&mut self.program()?, arguments, input)
     }
 
     /// Takes the provider's file in.

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use coarse::{Clock, SystemClock};
 use peer_key::Thumbprint;
 
 use crate::commands::backup::BackupArguments;
@@ -33,6 +35,9 @@ pub(crate) struct Global {
     /// Say nothing but results, warnings and errors.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// The time.
+    #[arg(skip = Arc::new(SystemClock) as Arc<dyn Clock>)]
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 #[derive(Subcommand)]
@@ -49,6 +54,8 @@ pub(crate) enum Command {
     /// The devices that use the dedicated IP: list them, remove one, let it in again. Needs an open tunnel.
     #[command(subcommand)]
     Device(Device),
+    /// Keep the dedicated IP: refresh its tokens and its backup in time, at random times, until told to stop.
+    Daemon(Daemon),
     /// Open the tunnel and a SOCKS5 and HTTP CONNECT proxy into it.
     Connect(Connect),
     /// Close the tunnel.
@@ -162,6 +169,16 @@ pub(crate) enum Device {
 }
 
 #[derive(Args, Clone)]
+pub(crate) struct Daemon {
+    /// Do what is due now, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Do nothing: show when what is due.
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) status: bool,
+}
+
+#[derive(Args, Clone)]
 pub(crate) struct Connect {
     /// Where the proxy listens, on loopback.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1080")]
@@ -260,4 +277,17 @@ pub(crate) struct Demo {
     /// Where --keep puts everything: a directory that isn't there yet, is empty, or was an ended demo's.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systemd_unit_gives_a_command_that_there_is() {
+        let unit = include_str!("../../../../packaging/systemd/cloakroom-daemon.service");
+        let started = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        let parsed = Arguments::try_parse_from(started.split(' ')).unwrap();
+        assert!(matches!(parsed.command, Command::Daemon(Daemon { once: false, status: false })));
+    }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use session::{Error, Narrator, Remedy};
+use wallet::WalletError;
 
 /// Prints a line of a result.
 #[expect(clippy::print_stdout, reason = "a command-line program's results")]
@@ -53,27 +54,33 @@ pub(crate) struct Failure {
     message: String,
     remedy: Option<String>,
     status: u8,
+    busy: bool,
 }
 
 impl Failure {
     /// Refused or failed: exit status 1.
     pub(crate) fn failed(error: &anyhow::Error) -> Self {
-        Self { message: format!("{error:#}"), remedy: None, status: 1 }
+        Self { message: format!("{error:#}"), remedy: None, status: 1, busy: false }
     }
 
     /// Couldn't be tried: exit status 2.
     pub(crate) fn untried(error: &anyhow::Error) -> Self {
-        Self { message: format!("{error:#}"), remedy: None, status: 2 }
+        Self { message: format!("{error:#}"), remedy: None, status: 2, busy: false }
     }
 
     /// Couldn't be tried, for a reason in one sentence.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: None, status: 2 }
+        Self { message: message.into(), remedy: None, status: 2, busy: false }
     }
 
     /// Refused; what there is to say has been said.
     pub(crate) const fn refused() -> Self {
-        Self { message: String::new(), remedy: None, status: 1 }
+        Self { message: String::new(), remedy: None, status: 1, busy: false }
+    }
+
+    /// Whether another command has the wallet.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.busy
     }
 
     /// Tells the user, and gives the exit status.
@@ -101,7 +108,8 @@ impl From<Error> for Failure {
             Remedy::Do(what) => Some(what.to_owned()),
             Remedy::Stop => None,
         };
-        Self { message: error.to_string(), remedy, status: 1 }
+        let busy = matches!(error, Error::Wallet(WalletError::Busy(_)));
+        Self { message: error.to_string(), remedy, status: 1, busy }
     }
 }
 

@@ -34,6 +34,9 @@ impl Session {
         if let Some(held) = self.wallet().srt.as_ref().filter(|held| held.is_fresh(now)) {
             return Ok(held.srt.clone());
         }
+        if self.apart {
+            return Err(Error::NoReceipt);
+        }
         self.renew_srt().await
     }
 

@@ -80,6 +80,7 @@ impl Session {
         self.file.change(|wallet| {
             wallet.dip = Dip::Nothing;
             wallet.backup.forget();
+            wallet.plan = None;
         })?;
         Ok(())
     }
@@ -167,6 +168,9 @@ impl Session {
                 Ok(())
             }
             Error::Answer(AnswerError::Refused(Refusal::Srt | Refusal::SrtExpired)) => {
+                if self.apart {
+                    return Err(Error::NoReceipt);
+                }
                 self.renew_srt().await.map(drop)
             }
             // The blind token service has a new key for receipts: it signs this token's anew.

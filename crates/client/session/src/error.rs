@@ -32,6 +32,11 @@ pub enum Error {
     /// No account.
     #[error("no account is set")]
     NoAccount,
+    /// No subscription receipt that is good, and none is fetched in the same breath as a lease is refreshed.
+    #[error(
+        "the subscription receipt in this wallet is not good any more, and a new one is fetched hours apart"
+    )]
+    NoReceipt,
     /// No lease.
     #[error("there is no dedicated IP in this wallet")]
     NoLease,
@@ -120,6 +125,7 @@ impl Error {
         match self {
             Self::NoTrust => Remedy::Do("take in your provider's file: cloakroom trust add FILE"),
             Self::NoAccount => Remedy::Do("set your account number: cloakroom account login"),
+            Self::NoReceipt => Remedy::Repeat,
             Self::NoLease => Remedy::Do("get one: cloakroom dip assign"),
             Self::NoTunnel => Remedy::Do("open it: cloakroom connect"),
             Self::Restored => Remedy::Do("get one: cloakroom dip refresh"),

@@ -3,6 +3,8 @@
 //! A [`Session`] drives a wallet through its states over HTTP: it sends only what is on disk already, says in plain
 //! words what it checked, and goes no further when a check fails. Every step may be repeated.
 //!
+//! Whoever keeps a lease for months does so duty by duty ([`Session::fulfil`]), at the times of a [`wallet::Plan`].
+//!
 //! What goes to the identity side (accounts, blind token service) and what goes to the address side (enclave, DIP service,
 //! gateway, backup service) never travels on one connection, and nothing of the one is ever sent to the other but sealed to the enclave.
 
@@ -14,6 +16,7 @@ mod devices;
 mod draw;
 mod enclave;
 mod error;
+mod keep;
 mod narrate;
 mod restore;
 mod session;

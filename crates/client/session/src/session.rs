@@ -37,6 +37,8 @@ pub struct Session {
     /// The provider's file, verified, as long as the wallet trusts it.
     pub(crate) verified: OnceLock<Provider>,
     http: HttpClient,
+    /// Whether what is asked of the identity side keeps hours apart from what is asked of the address side.
+    pub(crate) apart: bool,
 }
 
 impl Session {
@@ -53,6 +55,7 @@ impl Session {
             attestation: None,
             verified: OnceLock::new(),
             http: HttpClient::new(client, ()),
+            apart: false,
         })
     }
 

@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{Backup, Dip};
+use crate::{Backup, Dip, Plan};
 
 /// A person's wallet.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Wallet {
     /// The backup of its refresh token.
     #[serde(default, skip_serializing_if = "Backup::is_empty")]
     pub backup: Backup,
+    /// When the daemon does what next, if one looks after this wallet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
 }
 
 impl Wallet {
@@ -53,6 +56,7 @@ impl Wallet {
             device: DeviceKey(PeerSecret::random(rng)),
             dip: Dip::Nothing,
             backup: Backup::default(),
+            plan: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod draw;
 mod file;
 mod held;
 mod lease_state;
+mod plan;
 mod restored;
 
 pub use backup::Backup;
@@ -17,4 +18,5 @@ pub use draw::{Blinded, DrawError, Drawing, Drawn};
 pub use file::{WalletError, WalletFile};
 pub use held::{DeviceKey, HeldSrt, Trust, Wallet};
 pub use lease_state::{AnswerError, Dip, Leased, Sealed};
+pub use plan::{Duty, Outcome, Plan};
 pub use restored::Restored;

@@ -16,7 +16,7 @@ mod rehearsal;
 
 pub use recorder::Recorder;
 pub use recording::{Conversation, LoadError, Note, Recording};
-pub use rehearsal::{Hold, Steps};
+pub use rehearsal::{Hold, Steps, ahead};
 
 use std::net::SocketAddr;
 

@@ -68,7 +68,8 @@ impl Hold {
 }
 
 /// By how many seconds the clock in the file at `path` is ahead. A file that is missing or isn't a number says nothing.
-pub(crate) fn ahead(path: &Path) -> u64 {
+#[must_use]
+pub fn ahead(path: &Path) -> u64 {
     fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 

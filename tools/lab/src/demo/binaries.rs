@@ -19,7 +19,12 @@ impl Binaries {
     /// When one is missing.
     pub fn in_directory(directory: &Path) -> Result<Self> {
         let found = Self(directory.to_owned());
-        for program in found.released().into_iter().chain(found.tapped()).chain([found.lab()]) {
+        for program in found
+            .released()
+            .into_iter()
+            .chain(found.tapped())
+            .chain([found.lab(), found.rehearsed_client()])
+        {
             if !program.is_file() {
                 bail!(
                     "{} is missing; build all programs with: cargo build --release --workspace --bins",
@@ -50,6 +55,12 @@ impl Binaries {
     #[must_use]
     pub fn client(&self) -> PathBuf {
         self.0.join("cloakroom")
+    }
+
+    /// The client's program with a clock that can be set ahead.
+    #[must_use]
+    pub fn rehearsed_client(&self) -> PathBuf {
+        self.0.join("cloakroom-rehearsed")
     }
 
     /// The program that runs demos, and makes processes that outlive it.

@@ -413,6 +413,9 @@ impl Town {
         let mut command = self.command("nsm", &self.binaries.service("nsm", false));
         command.arg("--enclave").arg(self.program("enclave"));
         command.arg("--listen").arg(self.socket()).arg("--state").arg(home.join("state"));
+        if self.zone.tapped {
+            command.arg("--ahead").arg(self.clock()).env("CLOAKROOM_AHEAD", self.clock());
+        }
         // The enclave inherits the variable; the module itself has no tap.
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "enclave-recording"));
         let mut module =
@@ -421,6 +424,24 @@ impl Town {
         module.wait_until(START, || root.exists() && socket.exists())?;
         self.running.insert("nsm", module);
         Ok(())
+    }
+
+    /// The file that says by how many seconds the clocks of a town with taps are ahead: of its services, its security module, and of
+    /// the client for rehearsals, when it is told so.
+    #[must_use]
+    pub fn clock(&self) -> PathBuf {
+        self.zone.root.join("ahead")
+    }
+
+    /// Sets the clocks of a town with taps ahead by so much; without taps nothing heeds it.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn set_ahead(&self, by: Duration) -> Result<()> {
+        // Whole at any moment: the clocks are looked at all the time.
+        let fresh = self.clock().with_extension("new");
+        std::fs::write(&fresh, by.as_secs().to_string())?;
+        Ok(std::fs::rename(fresh, self.clock())?)
     }
 
     /// The socket on which the enclave listens.
@@ -538,6 +559,9 @@ impl Town {
             _ => {}
         }
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
+        if self.zone.tapped {
+            command.env("CLOAKROOM_AHEAD", self.clock());
+        }
         let errors = home.join("errors");
         let process = Process::start(service, &mut command, errors, recording.as_deref())?;
         let process = process.logging(home.join("log"));

@@ -5,6 +5,7 @@ pub(crate) mod attestation;
 pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod dip;
@@ -16,7 +17,6 @@ pub(crate) mod trust;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coarse::SystemClock;
 use session::{Session, SessionConfig};
 
 use crate::arguments::Global;
@@ -41,7 +41,7 @@ pub(crate) fn session(global: &Global) -> Result<Session, Failure> {
     Ok(Session::open(SessionConfig {
         home: home(global)?,
         source: global.source,
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&global.clock),
         narrator: Arc::new(Terminal { quiet: global.quiet }),
     })?)
 }
