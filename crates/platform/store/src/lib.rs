@@ -17,10 +17,11 @@
 mod error;
 mod measure;
 mod migration;
+pub mod postgres;
 mod secret_file;
 mod sqlite;
 
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use measure::measure;
 pub use migration::Migration;
 pub use rusqlite::{Row, ToSql, named_params, params, types};
