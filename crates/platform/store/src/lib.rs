@@ -25,5 +25,7 @@ pub use error::{Cause, Error};
 pub use measure::measure;
 pub use migration::Migration;
 pub use rusqlite::{Row, ToSql, named_params, params, types};
-pub use secret_file::{SecretFileError, load_or_create, private_directory, write_secret_file};
+pub use secret_file::{
+    SecretFileError, create_secret_file, load_or_create, private_directory, write_secret_file,
+};
 pub use sqlite::{Database, Reader, Writer};

@@ -7,9 +7,10 @@
 //! `TRUNCATE` isn't for those who have looked at the clock before: to a snapshot from before, the table would be empty from then on (a dump under way would be
 //! empty, without a word). Rows that come by `COPY ... FREEZE` are there for every snapshot. That takes them through this program, in pieces.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use coarse::{Clock, Hour};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use rand_core::Rng as _;
@@ -167,12 +168,13 @@ async fn copied(session: &Session, table: &str, from: i64, to: i64) -> Result<u6
     let out = format!(
         "COPY (SELECT * FROM pg_temp.kept WHERE ctid >= '({from},0)' AND ctid < '({to},0)') TO STDOUT (FORMAT binary)"
     );
-    let out = session.client.copy_out(&out).await?;
-    let piece: Vec<Bytes> = out.try_collect().await?;
-    let into = format!("COPY {table} FROM STDIN (FORMAT binary, FREEZE)");
-    let mut into = Box::pin(session.client.copy_in(&into).await?);
-    for bytes in piece {
-        into.send(bytes).await?;
+    let mut out = pin!(session.client.copy_out(&out).await?);
+    let mut piece = BytesMut::new();
+    while let Some(row) = out.try_next().await? {
+        piece.extend_from_slice(&row);
     }
+    let into = format!("COPY {table} FROM STDIN (FORMAT binary, FREEZE)");
+    let mut into = pin!(session.client.copy_in(&into).await?);
+    into.feed(piece.freeze()).await?;
     Ok(into.as_mut().finish().await?)
 }
