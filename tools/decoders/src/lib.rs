@@ -51,6 +51,7 @@ macro_rules! targets {
 }
 
 targets! {
+    address_plan,
     attestation,
     cbor,
     config,

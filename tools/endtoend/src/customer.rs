@@ -257,5 +257,6 @@ pub fn refusal(key: &AnswerKey, sealed: &[u8]) -> Result<minting::Refusal> {
     match open(key, sealed)? {
         minting::Answer::Refused(refusal) => Ok(refusal),
         minting::Answer::Granted(_) => anyhow::bail!("the enclave granted"),
+        minting::Answer::Frozen(_) | minting::Answer::GivenBack => anyhow::bail!("neither"),
     }
 }

@@ -53,7 +53,7 @@ impl Rows {
         Ok(())
     }
 
-    /// That nothing happened since but that this token reserved a free address for itself.
+    /// That nothing happened since but that this token reserved an available address for itself.
     ///
     /// # Errors
     /// The rows that changed.
@@ -67,19 +67,19 @@ impl Rows {
         let has = |row: &Row, column: &str, value: &str| {
             row.get(column).is_some_and(|found| found == value)
         };
-        let spent = of("dip.spent", Change::New);
+        let spent = of("dip.assignments", Change::New);
         let leases = of("dip.leases", Change::New);
-        let (free, held) = (of("dip.addresses", Change::Gone), of("dip.addresses", Change::New));
+        let (free, held) = (of("dip.ip_pool", Change::Gone), of("dip.ip_pool", Change::New));
         let reserved = match (spent.as_slice(), leases.as_slice(), free.as_slice(), held.as_slice())
         {
             ([spent], [lease], [free], [held]) => {
                 has(spent, "token_hash", &hex::encode(token.as_bytes()))
                     && spent.get("lease") == lease.get("lease")
                     && has(lease, "state", "reserved")
-                    && lease.get("address") == held.get("address")
-                    && free.get("address") == held.get("address")
-                    && has(free, "state", "free")
-                    && has(held, "state", "held")
+                    && lease.get("ip") == held.get("ip")
+                    && free.get("ip") == held.get("ip")
+                    && has(free, "status", "available")
+                    && has(held, "status", "reserved")
             }
             _ => false,
         };

@@ -30,8 +30,8 @@ fn assert_leases(town: &Town, count: u32) -> Result<()> {
     let stored = Stored::by(town, "dip")?;
     assert_eq!(stored.count("leases WHERE state = 'leased'", [])?, count);
     assert_eq!(stored.count("leases", [])?, count);
-    assert_eq!(stored.count("spent", [])?, count);
-    assert_eq!(stored.count("addresses WHERE state <> 'free'", [])?, count);
+    assert_eq!(stored.count("assignments", [])?, count);
+    assert_eq!(stored.count("ip_pool WHERE status <> 'available'", [])?, count);
     Ok(())
 }
 

@@ -424,10 +424,10 @@ fn operators_acts_are_in_the_trail_and_tampering_is_found() -> Result<()> {
     let id = customer.subscription.to_hex();
     let reset = ["--operator", "ada", "subscription", "reset", &id, "--url", &url];
     scene.ask("accounts", &reset)?;
-    scene.kill("dip")?;
-    for verb in ["freeze", "thaw"] {
-        scene.ask("dip", &["--operator", "grace", "lease", verb, &address])?;
-    }
+    let told = ["--reference", "case-7", "--text", "Too much mail came from this address."];
+    let freeze = ["--operator", "grace", "lease", "freeze", &address];
+    scene.operate_dip(&[&freeze[..], &told].concat())?;
+    scene.operate_dip(&["--operator", "grace", "lease", "thaw", &address])?;
     let lines = |service: &str| -> Result<Vec<Value>> {
         let listed: Value =
             serde_json::from_str(&scene.ask(service, &["trail", "list", "--json"])?)?;

@@ -8,7 +8,11 @@
 //! | `GET /.well-known/cloakroom-provider.json` | the provider's file, signed |
 //! | `GET /.well-known/jwks.json` | the keys by which orders are verified |
 //!
+//! What operators ask is in [`operator`].
+//!
 //! A refusal by the enclave has the same form, status and size as a grant: it is inside the sealed answer.
+
+pub mod operator;
 
 use encoding::Base64Url;
 use lease::{LeaseId, Region, TunnelEnd};

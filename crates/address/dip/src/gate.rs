@@ -41,6 +41,9 @@ pub enum Refused {
     /// What was shown is no token that is good here and now.
     #[error("the token is not good here and now")]
     Token,
+    /// What was shown was drawn with a key, or for a service, that isn't known here.
+    #[error("the token's challenge is unknown")]
+    Key,
 }
 
 impl TokenGate {
@@ -91,7 +94,7 @@ impl TokenGate {
         };
         let token = TokenHeader::parse(header).map_err(|_| Refused::Token)?;
         let digest = token.challenge_digest();
-        let key = self.keys.get(digest).ok_or(Refused::Token)?;
+        let key = self.keys.get(digest).ok_or(Refused::Key)?;
         if !PURPOSE.spendable(key.epoch(), now) {
             return Err(Refused::Token);
         }

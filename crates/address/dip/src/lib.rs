@@ -10,10 +10,15 @@
 //! - [`router`]: the HTTP interface over these;
 //! - [`main`]: the program.
 
-mod block;
+mod acts;
+mod command;
+mod demand;
 mod enclave;
 mod gate;
 mod http;
+mod journal;
+mod ledger;
+mod live_gate;
 mod measure;
 mod program;
 mod serve;
@@ -21,10 +26,13 @@ mod state;
 pub mod store;
 mod table;
 
-pub use block::{Block, BlockError, addresses};
+pub use demand::Demand;
 pub use enclave::{Enclave, MintError, MintFor, Minted, ParentEnclave};
 pub use gate::{Admitted, Refused, TokenGate};
 pub use http::{Dip, router};
+pub use journal::Journal;
+pub use ledger::Ledger;
+pub use live_gate::{GateError, LiveGate};
 pub use measure::Measures;
 pub use program::main;
 pub use table::{DESCRIPTION, ROUTES};

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dip_api::operator::{RegionStatus, RegionSurvey};
 use enclave_watch::{Attestor, EnclaveWatch};
 use telemetry::{Counter, Metrics, Named, Pace, Precision};
-
-use crate::store::RegionStatus;
 
 const MINTED: Named = Named {
     name: "cloakroom_dip_minted_total",
@@ -43,13 +42,16 @@ struct Answers {
     refused: Counter,
 }
 
-/// Addresses by state.
+/// Addresses of all regions by state.
 #[derive(Clone, Copy, Default)]
 struct Pool {
-    free: u64,
+    available: u64,
     reserved: u64,
     leased: u64,
-    quarantined: u64,
+    grace: u64,
+    quarantine: u64,
+    drained: u64,
+    blocked: u64,
 }
 
 /// One state's count.
@@ -66,11 +68,14 @@ impl Measures {
             Answers { granted: counter("granted"), refused: counter("refused") }
         };
         let pool = Arc::new(Mutex::new(Pool::default()));
-        let states: [(_, CountOf); 4] = [
-            ("free", |pool| pool.free),
+        let states: [(_, CountOf); 7] = [
+            ("available", |pool| pool.available),
             ("reserved", |pool| pool.reserved),
             ("leased", |pool| pool.leased),
-            ("quarantined", |pool| pool.quarantined),
+            ("grace", |pool| pool.grace),
+            ("quarantine", |pool| pool.quarantine),
+            ("drained", |pool| pool.drained),
+            ("blocked", |pool| pool.blocked),
         ];
         for (state, count) in states {
             let pool = Arc::clone(&pool);
@@ -104,14 +109,18 @@ impl Measures {
         self.tidy_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn found(&self, regions: &[RegionStatus]) {
-        let sum =
-            |count: fn(&RegionStatus) -> u32| regions.iter().map(|one| u64::from(count(one))).sum();
+    pub(crate) fn found(&self, regions: &[RegionSurvey]) {
+        let sum = |count: fn(&RegionStatus) -> u32| {
+            regions.iter().map(|region| u64::from(count(&region.status))).sum()
+        };
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = Pool {
-            free: sum(|one| one.free),
+            available: sum(|one| one.available),
             reserved: sum(|one| one.reserved),
             leased: sum(|one| one.leased),
-            quarantined: sum(|one| one.quarantined),
+            grace: sum(|one| one.grace),
+            quarantine: sum(|one| one.quarantine),
+            drained: sum(|one| one.drained),
+            blocked: sum(|one| one.blocked),
         };
     }
 }

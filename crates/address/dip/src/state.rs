@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use key_ring::{LiveSigner, RingError, RingFile, Role, Rules};
 use service::CouldNotTry;
 
+use crate::Journal;
 use crate::store::SqliteStore;
 
 /// Opens the database in the state directory.
@@ -14,6 +15,15 @@ pub(crate) fn open(state: &Path) -> anyhow::Result<SqliteStore> {
     const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
     ::store::private_directory(state).context(UNUSABLE)?;
     SqliteStore::open(&state.join("dip.sqlite")).context(UNUSABLE)
+}
+
+/// Opens the journal, in `directory` if one is given.
+pub(crate) fn open_journal(state: &Path, directory: Option<&Path>) -> anyhow::Result<Journal> {
+    const UNUSABLE: CouldNotTry = CouldNotTry("the journal can't be used");
+    let default = state.join("journal");
+    let directory = directory.unwrap_or(&default);
+    ::store::private_directory(directory).context(UNUSABLE)?;
+    Journal::open(&directory.join("dip-journal.sqlite")).context(UNUSABLE)
 }
 
 /// The key that signs orders. A day is enough to restart the enclave with the next key among those it believes; an order ends within

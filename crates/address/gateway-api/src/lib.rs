@@ -31,7 +31,7 @@ pub struct AddPeer {
 /// What the device needs to know to connect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Peer {
-    /// The address that its traffic leaves from.
+    /// The address that its traffic leaves from, or the IPv6 prefix.
     #[schema(value_type = String)]
     pub exit_address: ExitAddress,
     /// The hour at which the token ends, and the tunnel with it.

@@ -7,7 +7,7 @@ use coarse::Clock;
 use enclave_watch::{Attestor, EnclaveWatch, Unverified};
 use gateway_api::Peer;
 use jws::Compact;
-use lease::{Dat, TunnelEnd};
+use lease::{Dat, ExitAddress, TunnelEnd};
 use peer_key::PeerKey;
 use telemetry::Metrics;
 use tokio::sync::Mutex;
@@ -43,6 +43,8 @@ pub enum Refused {
     Device,
     /// The token is for an address that another gateway serves.
     Address,
+    /// The token is for an address that this gateway serves, and its tunnels can't carry.
+    NotCarried,
     /// The database failed.
     Store(Error),
 }
@@ -111,7 +113,12 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
             match self.check(kept.dat, kept.device).await {
                 Ok(grant) => self.let_in(&grant),
                 // Started for other addresses by mistake, say: the next start may put it right.
-                Err(Refused::Address | Refused::NotAttested | Refused::Store(_)) => {}
+                Err(
+                    Refused::Address
+                    | Refused::NotCarried
+                    | Refused::NotAttested
+                    | Refused::Store(_),
+                ) => {}
                 Err(Refused::Dat | Refused::Expired | Refused::Device) => stale.push(kept.device),
             }
         }
@@ -146,8 +153,13 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
             return Err(Refused::Device);
         }
         let address = claims.dip_details.ip;
-        if !self.serves.iter().any(|network| network.contains(address.ip())) {
+        let leased = network(address)?;
+        if !self.serves.iter().any(|network| network.covers(&leased)) {
             return Err(Refused::Address);
+        }
+        // A tunnel that opens and carries nothing would leave its customer guessing.
+        if !self.exit.carries(address.source()) {
+            return Err(Refused::NotCarried);
         }
         Ok(Grant { device, address, ends, dat })
     }
@@ -155,8 +167,16 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
     fn let_in(&self, grant: &Grant) {
         self.exit.add_peer(PeerGrant {
             public_key: grant.device,
-            exit_address: grant.address.ip(),
+            exit_address: grant.address.source(),
             expires: grant.ends.start().seconds(),
         });
+    }
+}
+
+/// All that a lease gives, as a network.
+fn network(leased: ExitAddress) -> Result<Network, Refused> {
+    match leased.prefix() {
+        None => Ok(leased.ip().into()),
+        Some(length) => Network::new(leased.ip(), length).map_err(|_| Refused::Address),
     }
 }

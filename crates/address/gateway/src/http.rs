@@ -52,6 +52,13 @@ fn problem(refused: Refused) -> Problem {
             HeaderValue::from_static("Bearer error=\"invalid_token\""),
         )
     };
+    let not_served = || {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "address-not-served",
+            "This gateway does not serve the token's address",
+        )
+    };
     match refused {
         Refused::Dat => unauthorized("dat-refused", "The access token is not accepted")
             .with_detail("it is malformed, no access token, or not this provider's enclave's"),
@@ -61,12 +68,11 @@ fn problem(refused: Refused) -> Problem {
             Problem::new(StatusCode::FORBIDDEN, "device-mismatch", "The token names another device")
                 .with_detail("refresh the lease with this device's key")
         }
-        Refused::Address => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "address-not-served",
-            "This gateway does not serve the token's address",
-        )
-        .with_detail("go to the gateway that came with the lease, or refresh the lease"),
+        Refused::Address => not_served()
+            .with_detail("go to the gateway that came with the lease, or refresh the lease"),
+        Refused::NotCarried => not_served().with_detail(
+            "its tunnels carry IPv4 only, and the token is for an IPv6 address: ask the provider for a gateway that carries IPv6",
+        ),
         Refused::NotAttested => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "enclave-unavailable",

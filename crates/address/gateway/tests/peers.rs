@@ -99,7 +99,9 @@ mod fixture {
             store.clone(),
             EnclaveWatch::new(FakeEnclave(seed)),
             exit.clone(),
-            vec!["127.0.76.0/24".parse().unwrap(), "127.0.77.0/30".parse().unwrap()],
+            ["127.0.76.0/24", "127.0.77.0/30", "2001:db8::/56"]
+                .map(|network| network.parse().unwrap())
+                .to_vec(),
             tunnel,
             Arc::clone(&clock) as Arc<dyn Clock>,
             &metrics,
@@ -143,6 +145,12 @@ mod fixture {
 
         pub(super) async fn refused_dat(&self, dat: &Compact) -> (u16, String) {
             self.refused(json!({ "dat": dat, "device": device(1) })).await
+        }
+
+        /// What the answer says of a token that is refused.
+        pub(super) async fn detail(&self, dat: &Compact) -> String {
+            let response = self.post(json!({ "dat": dat, "device": device(1) })).await;
+            ReceivedProblem::from_response(&response).detail.unwrap()
         }
 
         /// When the one kept grant ends.
@@ -255,9 +263,27 @@ async fn another_device_is_refused() {
 async fn an_address_of_another_gateway_is_refused() {
     let room = tempfile::tempdir().unwrap();
     let service = start(&room, NOW, 1).await;
-    for address in ["127.0.77.4", "127.0.75.1", "2001:db8::1"] {
+    for address in ["127.0.77.4", "127.0.75.1", "2001:db9::1", "2001:db8:0:100::/64"] {
         let refused = service.refused_dat(&dat(address, NOW)).await;
         assert_eq!(refused, (422, "address-not-served".into()));
+        let detail = service.detail(&dat(address, NOW)).await;
+        assert!(detail.starts_with("go to the gateway that came with the lease"), "{detail}");
+    }
+    // A part of a leased prefix isn't enough.
+    let detail = service.detail(&dat("2001:db8::/48", NOW)).await;
+    assert!(detail.starts_with("go to the gateway that came with the lease"), "{detail}");
+}
+
+/// A tunnel that carries nothing isn't opened.
+#[tokio::test]
+async fn an_ipv6_address_is_refused_where_tunnels_carry_ipv4_only() {
+    let room = tempfile::tempdir().unwrap();
+    let service = start(&room, NOW, 1).await;
+    for address in ["2001:db8::1", "2001:db8:0:ff::/64", "2001:db8::/56"] {
+        let dat = dat(address, NOW);
+        assert_eq!(service.refused_dat(&dat).await, (422, "address-not-served".into()));
+        let detail = service.detail(&dat).await;
+        assert!(detail.starts_with("its tunnels carry IPv4 only"), "{detail}");
     }
 }
 
@@ -322,18 +348,19 @@ async fn a_restart_forgets_what_is_not_good_any_more() {
 async fn a_restart_keeps_what_is_good_elsewhere() {
     let room = tempfile::tempdir().unwrap();
     let service = start(&room, NOW, 1).await;
-    let elsewhere = "127.0.99.1";
-    let grant = gateway::grants::Grant {
-        device: device(1),
-        address: elsewhere.parse().unwrap(),
-        ends: Dat::end(NOW),
-        dat: dat(elsewhere, NOW),
-    };
-    service.store.keep(grant).await.unwrap();
+    // Or in another mode, for addresses that this one's tunnels can't carry.
+    for (device, address) in [(device(1), "127.0.99.1"), (device(2), "2001:db8::1")] {
+        let dat = Dat::new(address.parse().unwrap(), "eu-1".parse().unwrap(), &device)
+            .sign(&signing_key(1), NOW)
+            .unwrap();
+        let (address, ends) = (address.parse().unwrap(), Dat::end(NOW));
+        let grant = gateway::grants::Grant { device, address, ends, dat };
+        service.store.keep(grant).await.unwrap();
+    }
     service.stop().await;
     let service = start(&room, NOW, 1).await;
     assert_eq!(service.exit.peers(), 0);
-    assert_eq!(service.store.all().await.unwrap().len(), 1);
+    assert_eq!(service.store.all().await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
-//! What is leased: an exit address in a region, under a lease's id.
+//! What a lease is called, and where it is.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use rand_core::CryptoRng;
@@ -14,86 +13,25 @@ pub enum ParseError {
     /// Not an IP address that a single host can have.
     #[error("not an address that a host can have")]
     Address,
+    /// An IPv4 address that is written as an IPv6 one.
+    #[error("an IPv4 address is written as such, not as ::ffff:203.0.113.7")]
+    Mapped,
+    /// Not an IPv6 prefix that can be leased.
+    #[error(
+        "a leased prefix is an IPv6 one of 48 to 64 bits, with nothing set behind it: 2001:db8:1:2::/64"
+    )]
+    Prefix,
+    /// An address or prefix in another form than its canonical one.
+    #[error(
+        "an address is written in its canonical form only (RFC 5952): lower-case and as short as can be"
+    )]
+    Canonical,
     /// Not 1 to 32 of `a-z`, `0-9` and `-`.
     #[error("a region's name is 1 to 32 lower-case letters, digits and hyphens")]
     Region,
     /// Not 32 hexadecimal digits.
     #[error("a lease's id is 32 hexadecimal digits")]
     Lease,
-}
-
-/// An address that traffic leaves from: IPv4 or IPv6, unicast.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "IpAddr", into = "IpAddr")]
-pub struct ExitAddress(IpAddr);
-
-impl ExitAddress {
-    /// The address as the standard library has it.
-    #[must_use]
-    pub const fn ip(self) -> IpAddr {
-        self.0
-    }
-
-    /// 4 or 16 bytes in network order: the form that stores keep.
-    #[must_use]
-    pub fn bytes(self) -> Vec<u8> {
-        match self.0 {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        }
-    }
-
-    /// The address with these 4 or 16 bytes.
-    ///
-    /// # Errors
-    /// [`ParseError::Address`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseError> {
-        if let Ok(four) = <[u8; 4]>::try_from(bytes) {
-            Self::try_from(IpAddr::from(four))
-        } else if let Ok(sixteen) = <[u8; 16]>::try_from(bytes) {
-            Self::try_from(IpAddr::from(sixteen))
-        } else {
-            Err(ParseError::Address)
-        }
-    }
-}
-
-impl TryFrom<IpAddr> for ExitAddress {
-    type Error = ParseError;
-
-    fn try_from(address: IpAddr) -> Result<Self, ParseError> {
-        let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-        if address.is_unspecified() || address.is_multicast() || broadcast {
-            return Err(ParseError::Address);
-        }
-        Ok(Self(address))
-    }
-}
-
-impl From<ExitAddress> for IpAddr {
-    fn from(address: ExitAddress) -> Self {
-        address.0
-    }
-}
-
-impl FromStr for ExitAddress {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        text.parse::<IpAddr>().map_err(|_| ParseError::Address)?.try_into()
-    }
-}
-
-impl fmt::Display for ExitAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for ExitAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ExitAddress(..)")
-    }
 }
 
 /// A lease's id: 16 random bytes, written as 32 hexadecimal digits.
@@ -196,19 +134,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_hosts_address_is_one() {
-        for text in ["203.0.113.7", "127.0.0.77", "2001:db8::1"] {
-            let address: ExitAddress = text.parse().unwrap();
-            assert_eq!(address.to_string(), text);
-            assert_eq!(ExitAddress::from_bytes(&address.bytes()), Ok(address));
-        }
-        for text in ["", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "1.2.3", "x"] {
-            assert_eq!(text.parse::<ExitAddress>(), Err(ParseError::Address), "{text}");
-        }
-        assert_eq!(ExitAddress::from_bytes(&[1, 2, 3]), Err(ParseError::Address));
-    }
-
-    #[test]
     fn names_and_ids_parse_strictly() {
         assert_eq!("eu-1".parse::<Region>().unwrap().as_str(), "eu-1");
         for name in ["", "EU", "a b", &"a".repeat(33)] {
@@ -217,9 +142,6 @@ mod tests {
         let id = LeaseId::from_bytes([3; 16]);
         assert_eq!(id.to_hex().parse(), Ok(id));
         assert_eq!("03".parse::<LeaseId>(), Err(ParseError::Lease));
-        assert_eq!(
-            format!("{id:?} {:?}", ExitAddress::from_bytes(&[1; 4]).unwrap()),
-            "LeaseId(..) ExitAddress(..)"
-        );
+        assert_eq!(format!("{id:?}"), "LeaseId(..)");
     }
 }

@@ -25,10 +25,10 @@ pub struct Dat {
     pub cnf: Confirmation,
 }
 
-/// The claim `{"ip": address}`.
+/// The claim `{"ip": address}`; the address may be an IPv6 prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DipDetails {
-    /// The dedicated address.
+    /// The dedicated address, or prefix.
     pub ip: ExitAddress,
 }
 

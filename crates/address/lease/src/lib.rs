@@ -5,12 +5,16 @@
 
 mod address;
 mod dat;
+mod exit_address;
+mod notice;
 mod order;
 mod tunnel_end;
 
-pub use address::{ExitAddress, LeaseId, ParseError, Region};
+pub use address::{LeaseId, ParseError, Region};
 pub use dat::{Confirmation, DAT_LIFE, Dat, DipDetails, GATEWAY_AUDIENCE};
-pub use order::{Extension, ExtensionOrder, Grant, ORDER_LIFE, Order, RequestHash};
+pub use exit_address::{ExitAddress, PREFIX_LENGTHS};
+pub use notice::{LONGEST_NOTICE, LONGEST_REFERENCE, Notice, NoticeError, NoticeText, Reference};
+pub use order::{Extension, ExtensionOrder, Grant, ORDER_LIFE, Order, Release, RequestHash};
 pub use tunnel_end::TunnelEnd;
 
 use std::time::Duration;
@@ -30,4 +34,10 @@ pub const LEASE_GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 #[must_use]
 pub const fn lease_end(now: coarse::UnixTime) -> coarse::Week {
     now.plus(DRT_LIFE).plus(LEASE_GRACE).week().next()
+}
+
+/// The week at whose start a lease ends that is given back `now`: no access token for its address lives any more.
+#[must_use]
+pub const fn release_end(now: coarse::UnixTime) -> coarse::Week {
+    now.plus(DAT_LIFE).week().next()
 }

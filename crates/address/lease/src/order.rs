@@ -12,7 +12,7 @@ use jws::{Claims, Compact, Expect, KeySet, SigningKey};
 use privacy_pass::SpendHash;
 use serde::{Deserialize, Serialize};
 
-use crate::{DIP_SERVICE, ENCLAVE, ExitAddress, LeaseId, Region};
+use crate::{DIP_SERVICE, ENCLAVE, ExitAddress, LeaseId, Notice, Region};
 
 /// How long an order lives: as long as a slow enclave may take, and clocks may differ.
 pub const ORDER_LIFE: Duration = Duration::from_secs(300);
@@ -33,8 +33,11 @@ pub struct Order {
     pub region: Region,
     /// The token that was presented for it.
     pub token: SpendHash,
-    /// Whether the lease, which a token may be presented for again, was frozen since: then a sealed notice comes back instead of tokens.
+    /// Whether the lease, which a token may be presented for again, was frozen since: then the sealed notice comes back instead of tokens.
     pub frozen: bool,
+    /// What the provider has to say to the lease's holder. A frozen lease has a notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
 }
 
 impl Claims for Order {
@@ -52,8 +55,11 @@ pub struct ExtensionOrder {
     pub region: Region,
     /// The request that this order goes with.
     pub request: RequestHash,
-    /// Whether the lease is frozen: then a sealed notice comes back instead of tokens.
+    /// Whether the lease is frozen: then the sealed notice comes back instead of tokens.
     pub frozen: bool,
+    /// What the provider has to say to the lease's holder. A frozen lease has a notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
 }
 
 impl Claims for ExtensionOrder {
@@ -88,6 +94,21 @@ pub struct Extension {
 
 impl Claims for Extension {
     const TYPE: &'static str = "dip-extension+jwt";
+}
+
+/// "Its holder gives it back": the other answer to an [`ExtensionOrder`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The request in which its holder said so.
+    pub request: RequestHash,
+    /// The week at whose start the lease ends, if it doesn't end before.
+    pub ends: Week,
+}
+
+impl Claims for Release {
+    const TYPE: &'static str = "dip-release+jwt";
 }
 
 /// From the DIP service to the enclave, for [`ORDER_LIFE`].
@@ -143,6 +164,7 @@ order!(Order);
 order!(ExtensionOrder);
 grant!(Grant);
 grant!(Extension);
+grant!(Release);
 
 #[cfg(test)]
 mod tests {
@@ -161,6 +183,7 @@ mod tests {
         let signed = extension.sign(&key).unwrap();
         assert_eq!(Extension::verify(signed.as_str(), &keys), Ok(extension));
         assert_eq!(Grant::verify(signed.as_str(), &keys), Err(jws::Error::Type));
+        assert_eq!(Release::verify(signed.as_str(), &keys), Err(jws::Error::Type));
         let now = UnixTime::from_seconds(1_800_000_000);
         assert_eq!(ExtensionOrder::verify(signed.as_str(), &keys, now), Err(jws::Error::Type));
     }
@@ -176,6 +199,7 @@ mod tests {
             region: "eu-1".parse().unwrap(),
             token: SpendHash::from_bytes([2; 32]),
             frozen: false,
+            notice: None,
         };
         let signed = order.sign(&key, now).unwrap();
         let at = |seconds| {
@@ -190,6 +214,36 @@ mod tests {
             Err(jws::Error::Claims),
             "an order without end"
         );
+    }
+
+    #[test]
+    fn the_longest_orders_are_tokens() {
+        let key = SigningKey::from_seed(&Secret::new([1; 32])).unwrap();
+        let keys = KeySet::from(key.verifying_key());
+        let now = UnixTime::from_seconds(1_800_000_000);
+        // Nothing takes more room in JSON than a quotation mark.
+        let notice = Notice {
+            reference: "/".repeat(crate::LONGEST_REFERENCE).parse().unwrap(),
+            text: "\"".repeat(crate::LONGEST_NOTICE).parse().unwrap(),
+        };
+        let lease = LeaseId::from_bytes([1; 16]);
+        let ip = "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap();
+        let (region, notice): (Region, _) = ("r".repeat(32).parse().unwrap(), Some(notice));
+        let token = SpendHash::from_bytes([2; 32]);
+        let order = Order {
+            lease,
+            ip,
+            region: region.clone(),
+            token,
+            frozen: true,
+            notice: notice.clone(),
+        };
+        let signed = order.sign(&key, now).unwrap();
+        assert_eq!(Order::verify(signed.as_str(), &keys, now), Ok(order));
+        let request = RequestHash([2; 32]);
+        let order = ExtensionOrder { lease, ip, region, request, frozen: false, notice };
+        let signed = order.sign(&key, now).unwrap();
+        assert_eq!(ExtensionOrder::verify(signed.as_str(), &keys, now), Ok(order));
     }
 
     #[test]

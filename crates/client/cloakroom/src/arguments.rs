@@ -115,6 +115,12 @@ pub(crate) enum Dip {
         #[arg(long, required = true)]
         yes: bool,
     },
+    /// Give the dedicated IP back before its time, for all devices. It can't be had back, nor another before a reset by support.
+    GiveBack {
+        /// Yes, give it back.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Write a configuration file for any other WireGuard client. It holds this device's secret key.
     Export {
         /// Where to [default: standard output]; the file must not exist yet.

@@ -8,7 +8,7 @@ use encoding::Base64Url;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_client::ClientError;
-use lease::Region;
+use lease::{Notice, Region};
 use minting::Refusal;
 use privacy_pass::TokenHeader;
 use serde::Serialize;
@@ -151,9 +151,7 @@ impl Session {
     async fn mend(&mut self, error: Error, left: u32) -> Result<(), Error> {
         match &error {
             _ if left == 0 => Err(error),
-            Error::Service { error: ClientError::Problem(problem), .. }
-                if problem.slug() == "enclave-key-changed" =>
-            {
+            _ if problem_of(&error) == "enclave-key-changed" => {
                 self.attestation = None;
                 Ok(())
             }
@@ -171,6 +169,41 @@ impl Session {
         }
     }
 
+    /// Gives the lease back: it isn't renewed any more, and its address goes to nobody else before its last access token has ended
+    /// and a quarantine is over. The wallet forgets it. May be repeated.
+    ///
+    /// # Errors
+    /// [`Error::NoLease`] and the step's [`Error`].
+    pub async fn give_back(&mut self) -> Result<(), Error> {
+        self.leased()?;
+        let mut left = SEALS;
+        while let Err(error) = self.give_back_once().await {
+            left -= 1;
+            // Given back before, by an answer that was lost, or ended by itself.
+            if problem_of(&error) == "lease-ended" {
+                break;
+            }
+            self.mend(error, left).await?;
+        }
+        self.forget()
+    }
+
+    async fn give_back_once(&mut self) -> Result<(), Error> {
+        let provider = self.provider()?;
+        let srt = self.srt().await?;
+        let enclave = self.enclave(&provider).await?;
+        let device = self.wallet().device.0.clone();
+        let leased = self.leased()?;
+        let lease = leased.minted.lease;
+        let sealed = leased.seal_release(&srt, &device, &enclave, &mut rng())?;
+        self.narrator().step("Giving the lease back");
+        let body = Refresh { lease, sealed: Base64Url(sealed.request.clone()) };
+        let answer: Refreshed = self.ask_dip(&provider, dip_api::REFRESH, &[], &body).await?;
+        sealed.open_release(&answer.sealed.0)?;
+        self.narrator().checked("The enclave says that the lease was given back.");
+        Ok(())
+    }
+
     async fn refresh_once(&mut self) -> Result<(), Error> {
         let provider = self.provider()?;
         let srt = self.srt().await?;
@@ -182,9 +215,20 @@ impl Session {
         self.narrator().step("Refreshing the lease");
         let body = Refresh { lease, sealed: Base64Url(sealed.request.clone()) };
         let refreshed: Refreshed = self.ask_dip(&provider, dip_api::REFRESH, &[], &body).await?;
-        let minted =
-            sealed.open(&refreshed.sealed.0, lease, &device.public(), &enclave, self.now())?;
+        let opened =
+            sealed.open(&refreshed.sealed.0, lease, &device.public(), &enclave, self.now());
+        if let Err(AnswerError::Frozen(notice)) = &opened {
+            self.file.change(|wallet| {
+                if let Dip::Leased(leased) = &mut wallet.dip {
+                    leased.frozen = Some(notice.clone());
+                }
+            })?;
+        }
+        let minted = opened?;
         self.narrator().checked("The tokens are signed by the attested enclave, for this device.");
+        if let Some(notice) = &minted.notice {
+            self.narrator().warn(&told(notice));
+        }
         self.file.change(|wallet| {
             if let Dip::Leased(leased) = &mut wallet.dip {
                 leased.renew(minted, refreshed.gateway);
@@ -209,4 +253,19 @@ impl Session {
         let response = self.send(SERVICE, request).await?;
         http_client::parse(&response).map_err(|error| Error::Service { service: SERVICE, error })
     }
+}
+
+/// The name of the problem that a service answered with; empty for other errors.
+fn problem_of(error: &Error) -> &str {
+    match error {
+        Error::Service { error: ClientError::Problem(problem), .. } => problem.slug(),
+        _ => "",
+    }
+}
+
+/// A notice, for its reader.
+fn told(Notice { reference, text }: &Notice) -> String {
+    format!(
+        "Your provider says of this address, case {reference}: {text} (It doesn't know who you are; whoever quotes the case to support tells.)"
+    )
 }

@@ -112,6 +112,9 @@ impl Error {
             Self::Answer(AnswerError::Refused(
                 Refusal::Reset | Refusal::OtherSubscription | Refusal::DrtExpired,
             )) => START_OVER,
+            Self::Answer(AnswerError::Frozen(_)) => Remedy::Do(
+                "ask support, which learns which case is yours when you quote it; or give the lease back: cloakroom dip give-back --yes",
+            ),
             Self::Wallet(WalletError::Busy(_)) | Self::Tunnel(TunnelError::NoHandshake(_)) => {
                 Remedy::Repeat
             }

@@ -4,7 +4,7 @@ use attested::Attested;
 use coarse::UnixTime;
 use dip_api::GatewayInfo;
 use jws::Compact;
-use lease::{Dat, LeaseId};
+use lease::{Dat, LeaseId, Notice};
 use minting::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};
 use peer_key::{PeerKey, PeerSecret};
 use privacy_pass::SpendHash;
@@ -39,6 +39,9 @@ pub struct Leased {
     pub gateway: GatewayInfo,
     /// What the lease was bought with; erased at the first refresh.
     drawn: Option<Drawn>,
+    /// What the provider said when it refused new tokens because it has frozen the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Notice>,
 }
 
 /// A request that was sealed to the enclave, and what opens its answer.
@@ -49,7 +52,7 @@ pub struct Sealed {
 }
 
 /// Why a sealed answer isn't accepted.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnswerError {
     /// The request can't be sealed.
@@ -61,6 +64,9 @@ pub enum AnswerError {
     /// The enclave refused.
     #[error("the enclave refused: {0}")]
     Refused(#[from] Refusal),
+    /// The lease is frozen.
+    #[error("the provider has frozen this lease, case {}: {}", .0.reference, .0.text)]
+    Frozen(Notice),
     /// The tokens aren't what was asked for.
     #[error("the enclave's tokens are not for this device and lease")]
     NotOurs,
@@ -98,7 +104,7 @@ impl Drawn {
     /// The lease that this token bought. The token stays with it until its first refresh.
     #[must_use]
     pub const fn lease(self, minted: Minted, gateway: GatewayInfo) -> Leased {
-        Leased { minted, gateway, drawn: Some(self) }
+        Leased { minted, gateway, drawn: Some(self), frozen: None }
     }
 }
 
@@ -114,11 +120,37 @@ impl Leased {
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
+        self.seal_as(false, srt, device, enclave, rng)
+    }
+
+    /// Seals the word that the lease is given back, in the same manner.
+    ///
+    /// # Errors
+    /// [`AnswerError::Seal`].
+    pub fn seal_release(
+        &self,
+        srt: &Compact,
+        device: &PeerSecret,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Sealed, AnswerError> {
+        self.seal_as(true, srt, device, enclave, rng)
+    }
+
+    fn seal_as(
+        &self,
+        give_back: bool,
+        srt: &Compact,
+        device: &PeerSecret,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Sealed, AnswerError> {
         let request = RefreshRequest {
             srt: srt.clone(),
             drt: self.minted.drt.clone(),
             device: device.public(),
             device_proof: None,
+            give_back,
         };
         let (request, answer) = request
             .seal(device, self.minted.lease, &enclave.sealing_key, rng)
@@ -131,6 +163,7 @@ impl Leased {
         self.minted = minted;
         self.gateway = gateway;
         self.drawn = None;
+        self.frozen = None;
     }
 }
 
@@ -147,11 +180,11 @@ impl Sealed {
         enclave: &Attested,
         now: UnixTime,
     ) -> Result<Minted, AnswerError> {
-        let plaintext =
-            self.answer.open(answer, envelope::ANSWER_SIZE).map_err(|_| AnswerError::Unopenable)?;
-        let minted = match Answer::decode(&plaintext).ok_or(AnswerError::Unopenable)? {
+        let minted = match self.read(answer)? {
             Answer::Granted(minted) => minted,
+            Answer::GivenBack => return Err(AnswerError::NotOurs),
             Answer::Refused(refusal) => return Err(refusal.into()),
+            Answer::Frozen(notice) => return Err(AnswerError::Frozen(notice)),
         };
         let dat = Dat::verify(minted.dat.as_str(), &enclave.minting_keys, now)
             .map_err(|_| AnswerError::NotOurs)?;
@@ -160,5 +193,23 @@ impl Sealed {
             && dat.region == minted.region
             && dat.is_for(device);
         ours.then_some(minted).ok_or(AnswerError::NotOurs)
+    }
+
+    /// Opens the answer to [`Leased::seal_release`].
+    ///
+    /// # Errors
+    /// [`AnswerError`], unless it says that the lease was given back.
+    pub fn open_release(&self, answer: &[u8]) -> Result<(), AnswerError> {
+        match self.read(answer)? {
+            Answer::GivenBack => Ok(()),
+            Answer::Granted(_) | Answer::Frozen(_) => Err(AnswerError::NotOurs),
+            Answer::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn read(&self, answer: &[u8]) -> Result<Answer, AnswerError> {
+        let plaintext =
+            self.answer.open(answer, envelope::ANSWER_SIZE).map_err(|_| AnswerError::Unopenable)?;
+        Answer::decode(&plaintext).ok_or(AnswerError::Unopenable)
     }
 }

@@ -13,6 +13,16 @@ use wire::BootConfiguration;
 
 use crate::{AssignRequest, Drt, RefreshRequest, Refusal};
 
+/// What a request has a right to.
+pub(crate) enum Right {
+    /// Tokens.
+    Tokens(Entitled),
+    /// To be told why there are none.
+    Notice,
+    /// To end its lease.
+    Release,
+}
+
 /// A subscription whose right to a dedicated IP was shown.
 pub(crate) struct Entitled {
     pub(crate) subscription: SubscriptionId,
@@ -38,7 +48,7 @@ pub(crate) fn assignment(
     order: &Order,
     boot: &BootConfiguration,
     now: UnixTime,
-) -> Result<Entitled, Refusal> {
+) -> Result<Right, Refusal> {
     let entitled = entitled(request.srt.as_str(), boot, now)?;
     let receipt = IssuanceReceipt::verify(request.receipt.as_str(), &boot.issuance_keys)
         .map_err(|_| Refusal::Receipt)?;
@@ -72,21 +82,18 @@ pub(crate) fn assignment(
     if request.token.spend_hash() != order.token {
         return Err(Refusal::Token);
     }
-    if order.frozen {
-        return Err(Refusal::Frozen);
-    }
-    Ok(entitled)
+    Ok(if order.frozen { Right::Notice } else { Right::Tokens(entitled) })
 }
 
-/// The right to a refresh: the SRT is good; the DRT is this subscription's, in its present version; lease and
-/// address are those of the order; the lease isn't frozen.
+/// The right to a refresh, or to give the lease back: the SRT is good; the DRT is this subscription's, in its present version; lease and
+/// address are those of the order. Of a frozen lease nobody but its holder is told.
 pub(crate) fn refresh(
     request: &RefreshRequest,
     order: &ExtensionOrder,
     boot: &BootConfiguration,
     minting_keys: &KeySet,
     now: UnixTime,
-) -> Result<Entitled, Refusal> {
+) -> Result<Right, Refusal> {
     let entitled = entitled(request.srt.as_str(), boot, now)?;
     let drt =
         Drt::verify(request.drt.as_str(), minting_keys, now).map_err(|error| match error {
@@ -105,11 +112,11 @@ pub(crate) fn refresh(
     if drt.lease != order.lease || drt.dip_details.ip != order.ip || drt.region != order.region {
         return Err(Refusal::OtherLease);
     }
-    // Last, so that nobody but the lease's holder is told.
-    if order.frozen {
-        return Err(Refusal::Frozen);
-    }
-    Ok(entitled)
+    Ok(match order.frozen {
+        _ if request.give_back => Right::Release,
+        true => Right::Notice,
+        false => Right::Tokens(entitled),
+    })
 }
 
 fn entitled(srt: &str, boot: &BootConfiguration, now: UnixTime) -> Result<Entitled, Refusal> {

@@ -4,7 +4,7 @@ use coarse::{Hour, Secret};
 use encoding::Base64Url;
 use epoch_keys::PublishedKey;
 use jws::Compact;
-use lease::{ExitAddress, LeaseId, Region};
+use lease::{ExitAddress, LeaseId, Notice, Region};
 use peer_key::{PeerKey, PeerSecret};
 use privacy_pass::{SpendHash, Token};
 use rand_core::CryptoRng;
@@ -50,20 +50,27 @@ pub struct RefreshRequest {
     /// That the sender holds its private key; nothing when what stands there is no proof. [`seal`](Self::seal) makes it.
     #[serde(default, with = "proof_text", skip_serializing_if = "Option::is_none")]
     pub device_proof: Option<KeyProof>,
+    /// Whether the lease is given back rather than renewed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub give_back: bool,
 }
 
 /// The content of a sealed answer.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Answer {
     /// Tokens were minted.
     Granted(Minted),
     /// No tokens, and why.
     Refused(Refusal),
+    /// No tokens, because the lease is frozen: what its provider says.
+    Frozen(Notice),
+    /// The lease was given back: it isn't renewed any more.
+    GivenBack,
 }
 
 /// What a client gets.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Minted {
     /// The lease, for its later refreshes.
@@ -80,6 +87,9 @@ pub struct Minted {
     pub drt: Compact,
     /// When the refresh token ends.
     pub drt_ends: Hour,
+    /// What the provider has to say to the lease's holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
 }
 
 /// Why no tokens were minted. Only the asking client reads this.
@@ -129,9 +139,6 @@ pub enum Refusal {
     /// The refresh token is for another lease or address.
     #[error("the refresh token belongs to another lease")]
     OtherLease,
-    /// The lease is frozen.
-    #[error("the lease is frozen; ask support")]
-    Frozen,
 }
 
 impl AssignRequest {

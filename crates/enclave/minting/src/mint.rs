@@ -4,8 +4,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use coarse::UnixTime;
 use jws::{KeySet, SigningKey, VerifyingKey};
 use lease::{
-    Dat, DipDetails, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Order, Region,
-    lease_end,
+    Dat, DipDetails, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Notice, Order, Region,
+    Release, lease_end, release_end,
 };
 use peer_key::PeerKey;
 use rand_core::CryptoRng;
@@ -13,7 +13,7 @@ use seal::{AnswerSealer, Opened, OpeningKey};
 use wire::parent::Failure;
 use wire::{BootConfiguration, envelope};
 
-use crate::decide::{self, Entitled};
+use crate::decide::{self, Entitled, Right};
 use crate::{Answer, AssignRequest, Drt, Minted, RefreshRequest, Refusal};
 
 /// Sees plaintexts. `()` sees nothing and costs nothing; the knowledge audit's own binary has another.
@@ -34,14 +34,14 @@ impl Observer for () {
 
 /// What a request came to.
 pub enum Outcome {
-    /// Tokens were minted.
+    /// Tokens were minted, or the lease was given back.
     Granted {
-        /// The signed [`Grant`] or [`Extension`].
+        /// The signed [`Grant`], [`Extension`] or [`Release`].
         grant: jws::Compact,
         /// The sealed answer.
         sealed: Vec<u8>,
     },
-    /// They weren't; the sealed answer says why.
+    /// Neither; the sealed answer says why.
     Refused {
         /// The sealed answer.
         sealed: Vec<u8>,
@@ -58,11 +58,12 @@ pub struct Mint<O> {
     observer: O,
 }
 
-/// For which lease and address to mint.
+/// For which lease and address to mint, and what its holder is to be told.
 struct Place<'a> {
     lease: LeaseId,
     ip: ExitAddress,
     region: &'a Region,
+    notice: Option<&'a Notice>,
 }
 
 impl<O: Observer> Mint<O> {
@@ -127,17 +128,18 @@ impl<O: Observer> Mint<O> {
         let decided = AssignRequest::decode(&opened.plaintext).ok_or(Refusal::Malformed).and_then(
             |request| {
                 decide::device(&request.device, request.device_proof.as_ref(), &opened.proofs)?;
-                let entitled = decide::assignment(&request, &order, &self.boot, now)?;
-                Ok((entitled, request.device))
+                let right = decide::assignment(&request, &order, &self.boot, now)?;
+                Ok((right, request.device))
             },
         );
-        let place = Place { lease: order.lease, ip: order.ip, region: &order.region };
-        let minted = self.mint(decided, &place, now)?;
-        let grant = Grant { lease: order.lease, token: order.token, ends: lease_end(now) };
-        self.answer(minted, || grant.sign(&self.minting_key), opened.answer, rng)
+        let Order { lease, ip, ref region, ref notice, .. } = order;
+        let place = Place { lease, ip, region, notice: notice.as_ref() };
+        let answer = self.answer(decided, &place, now)?;
+        let grant = Grant { lease, token: order.token, ends: lease_end(now) };
+        self.seal(&answer, || grant.sign(&self.minting_key), opened.answer, rng)
     }
 
-    /// A refresh. The order must be for this very request.
+    /// A refresh, or the lease given back. The order must be for this very request.
     ///
     /// # Errors
     /// As [`assign`](Self::assign).
@@ -158,16 +160,20 @@ impl<O: Observer> Mint<O> {
         let decided = RefreshRequest::decode(&opened.plaintext).ok_or(Refusal::Malformed).and_then(
             |request| {
                 decide::device(&request.device, request.device_proof.as_ref(), &opened.proofs)?;
-                let entitled =
-                    decide::refresh(&request, &order, &self.boot, &self.minting_keys, now)?;
-                Ok((entitled, request.device))
+                let right = decide::refresh(&request, &order, &self.boot, &self.minting_keys, now)?;
+                Ok((right, request.device))
             },
         );
-        let place = Place { lease: order.lease, ip: order.ip, region: &order.region };
-        let minted = self.mint(decided, &place, now)?;
-        let extension =
-            Extension { lease: order.lease, request: order.request, ends: lease_end(now) };
-        self.answer(minted, || extension.sign(&self.minting_key), opened.answer, rng)
+        let ExtensionOrder { lease, ip, ref region, request, ref notice, .. } = order;
+        let place = Place { lease, ip, region, notice: notice.as_ref() };
+        let answer = self.answer(decided, &place, now)?;
+        let grant = || match answer {
+            Answer::GivenBack => {
+                Release { lease, request, ends: release_end(now) }.sign(&self.minting_key)
+            }
+            _ => Extension { lease, request, ends: lease_end(now) }.sign(&self.minting_key),
+        };
+        self.seal(&answer, grant, opened.answer, rng)
     }
 
     fn open(
@@ -186,18 +192,34 @@ impl<O: Observer> Mint<O> {
         Ok(opened)
     }
 
-    /// The tokens for whom they were decided, or the refusal. Signing fails for no client's fault.
-    fn mint(
+    /// What was decided, with tokens where there is a right to them.
+    fn answer(
         &self,
-        decided: Result<(Entitled, PeerKey), Refusal>,
+        decided: Result<(Right, PeerKey), Refusal>,
         place: &Place<'_>,
         now: UnixTime,
-    ) -> Result<Result<Minted, Refusal>, Failure> {
-        let (entitled, device) = match decided {
-            Ok(decided) => decided,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let dat = Dat::new(place.ip, place.region.clone(), &device);
+    ) -> Result<Answer, Failure> {
+        Ok(match decided {
+            Err(refusal) => Answer::Refused(refusal),
+            Ok((Right::Release, _)) => Answer::GivenBack,
+            Ok((Right::Notice, _)) => {
+                Answer::Frozen(place.notice.cloned().unwrap_or_else(Notice::frozen))
+            }
+            Ok((Right::Tokens(entitled), device)) => {
+                Answer::Granted(self.mint(&entitled, &device, place, now)?)
+            }
+        })
+    }
+
+    /// Tokens. Signing fails for no client's fault.
+    fn mint(
+        &self,
+        entitled: &Entitled,
+        device: &PeerKey,
+        place: &Place<'_>,
+        now: UnixTime,
+    ) -> Result<Minted, Failure> {
+        let dat = Dat::new(place.ip, place.region.clone(), device);
         let drt = Drt {
             subscription: entitled.subscription,
             version: entitled.version,
@@ -205,7 +227,7 @@ impl<O: Observer> Mint<O> {
             dip_details: DipDetails { ip: place.ip },
             region: place.region.clone(),
         };
-        Ok(Ok(Minted {
+        Ok(Minted {
             lease: place.lease,
             ip: place.ip,
             region: place.region.clone(),
@@ -213,26 +235,26 @@ impl<O: Observer> Mint<O> {
             dat_ends: Dat::end(now),
             drt: drt.sign(&self.minting_key, now).map_err(|_| Failure::Module)?,
             drt_ends: Drt::end(now),
-        }))
+            notice: place.notice.cloned(),
+        })
     }
 
-    fn answer(
+    fn seal(
         &self,
-        minted: Result<Minted, Refusal>,
+        answer: &Answer,
         grant: impl FnOnce() -> Result<jws::Compact, jws::Error>,
         sealer: AnswerSealer,
         rng: &mut impl CryptoRng,
     ) -> Result<Outcome, Failure> {
-        let granted = minted.is_ok();
-        let answer = minted.map_or_else(Answer::Refused, Answer::Granted);
         let plaintext = answer.encode().ok_or(Failure::Module)?;
         self.observer.sealing(&plaintext);
         let sealed =
             sealer.seal(&plaintext, envelope::ANSWER_SIZE, rng).map_err(|_| Failure::Module)?;
-        if granted {
-            Ok(Outcome::Granted { grant: grant().map_err(|_| Failure::Module)?, sealed })
-        } else {
-            Ok(Outcome::Refused { sealed })
-        }
+        Ok(match answer {
+            Answer::Granted(_) | Answer::GivenBack => {
+                Outcome::Granted { grant: grant().map_err(|_| Failure::Module)?, sealed }
+            }
+            Answer::Refused(_) | Answer::Frozen(_) => Outcome::Refused { sealed },
+        })
     }
 }

@@ -37,9 +37,6 @@ pub const REFUND: &str = "/api/v1/subscriptions/{id}/refund";
 /// Where an operator resets one.
 pub const RESET: &str = "/api/v1/subscriptions/{id}/reset";
 
-/// The request header with the operator's label for the audit trail.
-pub const OPERATOR: &str = "cloakroom-operator";
-
 /// Makes an account with a subscription. With an account number that the caller chose at random, the same
 /// request may be repeated: it makes one account.
 #[derive(Serialize, Deserialize, ToSchema)]

@@ -9,7 +9,6 @@ mod admin;
 mod hash;
 mod model;
 mod postgres;
-mod print;
 mod program;
 mod routes;
 mod sqlite;

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use coarse::SecretText;
 use key_ring::{KeysCommand, LiveSigner, RingFile, Role, Rules};
+use operating::{Asker, print};
 use record::Tap;
-use service::{CouldNotTry, OperatorSecret, ProgramClock, ServeConfig, Server};
+use service::{CouldNotTry, ProgramClock, ServeConfig, Server};
 use store::postgres::DatabaseOption;
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, Trail, TrailCommand};
 
-use crate::admin::{AccountCommand, Connection, SubscriptionCommand};
-use crate::print::print;
+use crate::admin::{AccountCommand, SubscriptionCommand};
 use crate::{AccountStore, Accounts, PostgresAccounts, ROUTES, SqliteAccounts, router};
 
 /// The key that signs SRTs. A day is enough to restart the enclave with the next key among those it believes; an SRT ends
@@ -89,6 +88,7 @@ pub fn main(tap: impl Tap) -> ExitCode {
 
 async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     let Arguments { state, operator, command } = arguments;
+    let asker = Asker { state: &state, operator: &operator };
     match command {
         Command::Serve { listen, log, database } => {
             serve(&state, listen, &log, &database, tap).await
@@ -100,8 +100,8 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             let ring = signer(&state).context(CouldNotTry("the signing keys can't be read"))?;
             print(&ring.published(), json)
         }
-        Command::Account { command } => command.run(&state, &operator).await,
-        Command::Subscription { command } => command.run(&state, &operator).await,
+        Command::Account { command } => command.run(asker).await,
+        Command::Subscription { command } => command.run(asker).await,
         Command::Trail { command } => trail::run(command, &state),
     }
 }
@@ -141,7 +141,7 @@ async fn serve_from<T: Tap>(
     tap: T,
 ) -> anyhow::Result<()> {
     let signer = signer(state).context(UNUSABLE)?;
-    let secret = operator_token(state).context(UNUSABLE)?;
+    let secret = operating::operator_token(state).context(UNUSABLE)?;
     let clock = Arc::new(clock);
     let metrics = Metrics::new(Arc::<ProgramClock<_>>::clone(&clock));
     let steps = tap.steps();
@@ -156,16 +156,4 @@ async fn serve_from<T: Tap>(
 /// What signs SRTs; the first key is made at first use.
 fn signer(state: &Path) -> Result<LiveSigner, key_ring::RingError> {
     LiveSigner::open(RingFile::of(state, SRT_ROLE.name))
-}
-
-/// The operator's token: 64 hexadecimal digits in a file, made at first use.
-fn operator_token(state: &Path) -> anyhow::Result<OperatorSecret> {
-    let path = Connection::default_token(state);
-    store::create_secret_file(&path, &mut coarse::system_rng(), |rng| {
-        let token = coarse::Secret::<32>::random(rng);
-        zeroize::Zeroizing::new(hex::encode(token.expose()).into_bytes())
-    })?;
-    let mut text = std::fs::read_to_string(&path)?;
-    text.truncate(text.trim_end().len());
-    Ok(OperatorSecret::new(SecretText::new(text))?)
 }

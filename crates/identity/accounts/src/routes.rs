@@ -1,22 +1,21 @@
 //! The service's HTTP routes (see `accounts-api`).
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use accounts_api::{
     ACCOUNTS, AccountNumber, AccountSalt, ChangeNumber, CreateAccount, CreatedAccount, MintedSrt,
-    NUMBER, NumberChanged, OPERATOR, REFUND, RESET, Reset, SRT, SUBSCRIPTION, SubscriptionState,
+    NUMBER, NumberChanged, REFUND, RESET, Reset, SRT, SUBSCRIPTION, SubscriptionState,
     SubscriptionView,
 };
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use coarse::Clock;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jws::KeySet;
 use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
+use operating::{Acts, OperatorName};
 use receipt::{Srt, SubscriptionId};
 use service::{Json, OperatorSecret, Problem, Steps, operator_only};
 use telemetry::{Counter, Metrics, Named, Pace};
@@ -31,7 +30,7 @@ pub struct Accounts<S> {
     store: S,
     signer: LiveSigner,
     clock: Arc<dyn Clock>,
-    trail: Trail,
+    acts: Acts,
     minted: Counter,
     steps: Steps,
 }
@@ -50,7 +49,8 @@ impl<S: AccountStore> Accounts<S> {
         let name = "cloakroom_srts_minted_total";
         let minted = Named { name, help: "SRTs minted.", pace: Pace::Hourly };
         let minted = metrics.counter(minted, &[]);
-        Self { store, signer, clock, trail, minted, steps: Steps::default() }
+        let acts = Acts::new(trail, Arc::clone(&clock));
+        Self { store, signer, clock, acts, minted, steps: Steps::default() }
     }
 
     /// The same service, which tells of its steps.
@@ -78,7 +78,7 @@ type Service<S> = State<Arc<Accounts<S>>>;
 
 async fn create<S: AccountStore>(
     State(service): Service<S>,
-    operator: OperatorLabel,
+    operator: OperatorName,
     Json(request): Json<CreateAccount>,
 ) -> Result<Json<CreatedAccount>, Problem> {
     let covered = Covered::parse(&request.entitlements).map_err(|wrong| {
@@ -99,8 +99,10 @@ async fn create<S: AccountStore>(
         CreateError::Store(error) => failed(&error),
     });
     // Not whose: the number is the customer's secret, and the order of accounts is nobody's business.
-    let kept =
-        service.noted(operator, acts::ACCOUNT_CREATE, request.entitlements.join(" "), kept).await?;
+    let kept = service
+        .acts
+        .noted(operator, acts::ACCOUNT_CREATE, request.entitlements.join(" "), kept)
+        .await?;
     Ok(Json(CreatedAccount { account, subscription: kept.id }))
 }
 
@@ -114,17 +116,17 @@ async fn show<S: AccountStore>(
 
 async fn refund<S: AccountStore>(
     State(service): Service<S>,
-    operator: OperatorLabel,
+    operator: OperatorName,
     Path(id): Path<String>,
 ) -> Result<Json<SubscriptionView>, Problem> {
     let id = parse(&id)?;
     let found = service.store.refund(id).await.map_err(|error| failed(&error)).and_then(view);
-    service.noted(operator, acts::SUBSCRIPTION_REFUND, id.to_hex(), found).await
+    service.acts.noted(operator, acts::SUBSCRIPTION_REFUND, id.to_hex(), found).await
 }
 
 async fn reset<S: AccountStore>(
     State(service): Service<S>,
-    operator: OperatorLabel,
+    operator: OperatorName,
     Path(id): Path<String>,
     Json(request): Json<Reset>,
 ) -> Result<Json<SubscriptionView>, Problem> {
@@ -139,7 +141,7 @@ async fn reset<S: AccountStore>(
         .with_detail("look at the subscription, and reset from its present version"),
         ResetError::Store(error) => failed(&error),
     });
-    service.noted(operator, acts::SUBSCRIPTION_RESET, id.to_hex(), found.and_then(view)).await
+    service.acts.noted(operator, acts::SUBSCRIPTION_RESET, id.to_hex(), found.and_then(view)).await
 }
 
 async fn mint<S: AccountStore>(
@@ -187,51 +189,6 @@ async fn jwks<S: AccountStore>(
     State(service): Service<S>,
 ) -> ([(HeaderName, &'static str); 1], axum::Json<KeySet>) {
     ([(CONTENT_TYPE, JWKS_TYPE)], axum::Json(service.signer.published()))
-}
-
-/// Who an operator says they are, for the trail.
-struct OperatorLabel(String);
-
-impl<S: Sync> FromRequestParts<S> for OperatorLabel {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let label = parts.headers.get(OPERATOR).and_then(|label| label.to_str().ok());
-        Ok(Self(label.unwrap_or("unnamed").to_owned()))
-    }
-}
-
-impl<S: AccountStore> Accounts<S> {
-    /// Leaves a line in the trail: what was done, or why it was refused. An act whose line can't be written is answered as failed, and
-    /// may be repeated.
-    async fn noted<T>(
-        &self,
-        OperatorLabel(operator): OperatorLabel,
-        action: &'static str,
-        subject: String,
-        done: Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        let outcome = match &done {
-            Ok(_) => "done".to_owned(),
-            Err(problem) => format!("refused: {}", problem.slug()),
-        };
-        let (trail, now) = (self.trail.clone(), self.clock.now());
-        let append = move || trail.append(now, &operator, action, &subject, &outcome);
-        let noted = tokio::task::spawn_blocking(append).await;
-        let noted = noted.map_err(anyhow::Error::from).and_then(|noted| Ok(noted?));
-        noted.map_err(|error| {
-            tracing::error!(cause = %format_args!("{error:#}"), "the audit trail can't be written");
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "trail-failed",
-                "No line could be left in the audit trail",
-            )
-            .with_detail(
-                "the act itself may have been done; repeat it when the trail can be written",
-            )
-        })?;
-        done
-    }
 }
 
 /// The account number in the one `Authorization: Bearer`.

@@ -5,6 +5,7 @@ use accounts_api::{
     REFUND, RESET, Reset, SRT, SUBSCRIPTION, SubscriptionView,
 };
 use key_ring::{JWKS, JWKS_TYPE};
+use operating::TRAIL_FAILED;
 use service::{Access, Body, HEALTH_ROUTE, METRICS_ROUTE, Route};
 
 /// What the service's OpenAPI document says first.
@@ -12,7 +13,6 @@ pub const DESCRIPTION: &str =
     "Accounts, subscriptions and the receipts (SRT) that prove them. Knows no address.";
 
 const FAILS: (u16, &str) = (503, "store-failed");
-const TRAIL: (u16, &str) = (503, "trail-failed");
 const UNKNOWN: (u16, &str) = (404, "subscription-unknown");
 
 /// The routes.
@@ -24,13 +24,13 @@ pub static ROUTES: [Route; 9] = [
     )
     .takes(Body::json::<CreateAccount>())
     .with(Access::Operator)
-    .fails(&[&[(422, "entitlements-unknown"), (409, "account-exists"), FAILS, TRAIL]]),
+    .fails(&[&[(422, "entitlements-unknown"), (409, "account-exists"), FAILS, TRAIL_FAILED]]),
     Route::get(SUBSCRIPTION, "Shows a subscription.", Body::json::<SubscriptionView>())
         .with(Access::Operator)
         .fails(&[&[UNKNOWN, FAILS]]),
     Route::post(REFUND, "Refunds a subscription.", Body::json::<SubscriptionView>())
         .with(Access::Operator)
-        .fails(&[&[UNKNOWN, FAILS, TRAIL]]),
+        .fails(&[&[UNKNOWN, FAILS, TRAIL_FAILED]]),
     Route::post(
         RESET,
         "Raises a subscription's version by one; may be repeated.",
@@ -38,7 +38,7 @@ pub static ROUTES: [Route; 9] = [
     )
     .takes(Body::json::<Reset>())
     .with(Access::Operator)
-    .fails(&[&[UNKNOWN, (409, "subscription-version-differs"), FAILS, TRAIL]]),
+    .fails(&[&[UNKNOWN, (409, "subscription-version-differs"), FAILS, TRAIL_FAILED]]),
     Route::post(SRT, "Mints a receipt of the customer's subscription.", Body::json::<MintedSrt>())
         .with(Access::Bearer("The account number: 24 digits."))
         .fails(&[&[(401, "account-unknown"), (403, "subscription-refunded"), FAILS]]),

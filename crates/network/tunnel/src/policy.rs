@@ -116,6 +116,14 @@ impl Network {
         ip.is_ipv4() == self.base.is_ipv4() && bits(ip) & self.mask() == bits(self.base)
     }
 
+    /// Whether all of `other` is in here.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.base.is_ipv4() == other.base.is_ipv4()
+            && self.prefix <= other.prefix
+            && self.contains(other.base)
+    }
+
     /// Ones where the prefix is, aligned as [`bits`] aligns addresses.
     fn mask(&self) -> u128 {
         u128::MAX.checked_shl(128 - u32::from(self.prefix.min(128))).unwrap_or(0)
@@ -360,6 +368,25 @@ mod tests {
         let everything: Network = "0.0.0.0/0".parse().unwrap();
         assert!(everything.contains("203.0.113.9".parse().unwrap()));
         assert!(!everything.contains("::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_network_covers_what_lies_in_it_as_a_whole() {
+        let network = |text: &str| text.parse::<Network>().unwrap();
+        for (outer, inner, expected) in [
+            ("203.0.113.0/24", "203.0.113.0/24", true),
+            ("203.0.113.0/24", "203.0.113.7", true),
+            ("203.0.113.0/25", "203.0.113.0/24", false),
+            ("203.0.113.0/25", "203.0.113.128", false),
+            ("2001:db8::/48", "2001:db8:0:7::/64", true),
+            ("2001:db8:0:7::/64", "2001:db8::/48", false),
+            ("2001:db8::/48", "2001:db8:1::/64", false),
+            ("0.0.0.0/0", "2001:db8::/64", false),
+            ("::/0", "203.0.113.7", false),
+            ("0.0.0.0/8", "::ffff:0:0/96", false),
+        ] {
+            assert_eq!(network(outer).covers(&network(inner)), expected, "{outer} {inner}");
+        }
     }
 
     proptest! {

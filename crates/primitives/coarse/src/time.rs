@@ -104,6 +104,14 @@ fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+impl fmt::Display for Week {
+    /// The day on which it begins: `2026-11-26`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil_date(u64::from(self.0) * 7);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
 /// A count of whole weeks since 1970: the grain in which the end of a lease is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -233,6 +241,7 @@ mod tests {
     fn coarse_marks_round_down() {
         let moment = UnixTime::from_seconds(7 * 86_400 * 3 - 1);
         assert_eq!(moment.week(), Week::new(2));
+        assert_eq!(moment.week().to_string(), "1970-01-15");
         assert_eq!(moment.hour().start(), UnixTime::from_seconds(7 * 86_400 * 3 - 3600));
         assert_eq!(moment.week().next().start().seconds(), 7 * 86_400 * 3);
     }

@@ -59,8 +59,14 @@ impl Imported {
     /// # Errors
     /// [`ImportError`] for the first key of the pin's purpose that doesn't hold.
     pub fn from_json(file: &[u8], pin: &TreePin) -> Result<Self, ImportError> {
-        let mut keys: Vec<PublishedKey> =
-            serde_json::from_slice(file).map_err(ImportError::Form)?;
+        Self::sift(serde_json::from_slice(file).map_err(ImportError::Form)?, pin)
+    }
+
+    /// Takes the keys of the pin's purpose from what an issuer publishes.
+    ///
+    /// # Errors
+    /// [`ImportError::Key`] for the first of them that doesn't hold.
+    pub fn sift(mut keys: Vec<PublishedKey>, pin: &TreePin) -> Result<Self, ImportError> {
         let all = keys.len();
         keys.retain(|key| key.purpose == pin.purpose);
         for key in &keys {

@@ -10,7 +10,7 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeS, Serializable as _, setup_sender_with_rng};
-use lease::{Extension, ExtensionOrder, Grant, Order, RequestHash};
+use lease::{Extension, ExtensionOrder, Grant, Notice, Order, Release, RequestHash};
 use minting::{Answer, AssignRequest, Mint, Minted, Outcome, RefreshRequest, Refusal};
 use peer_key::PeerKey;
 use seal::{Error, KeyProof, Opened, OpeningKey, Sealer, recipient, seal};
@@ -101,6 +101,7 @@ fn assign(content: &[u8]) {
         region: fixture::region(),
         token: fixture::TOKEN.spend_hash(),
         frozen: false,
+        notice: None,
     };
     let mut rng = Repeatable::new(4);
     let bound = order.token.as_bytes();
@@ -166,6 +167,7 @@ fn refresh(content: &[u8]) {
         region: fixture::region(),
         request: RequestHash(digest(&SHA256, &sealed).as_ref().try_into().expect("32 bytes")),
         frozen: false,
+        notice: None,
     };
     let signed = order.sign(&key(Role::Orders), NOW).expect("an order");
     let outcome = MINT.refresh(signed.as_str(), &sealed, NOW, &mut rng).expect("a good order");
@@ -175,7 +177,13 @@ fn refresh(content: &[u8]) {
             let request = request.expect("tokens for what is no request");
             let grant = Extension::verify(grant.as_str(), &keys(Role::Minting)).expect("our own");
             assert!(grant.lease == order.lease && grant.request == order.request);
+            assert!(!request.give_back);
             good(&minted, &request.device);
+        }
+        (Outcome::Granted { grant, .. }, Answer::GivenBack) => {
+            assert!(request.is_some_and(|request| request.give_back));
+            let grant = Release::verify(grant.as_str(), &keys(Role::Minting)).expect("our own");
+            assert!(grant.lease == order.lease && grant.request == order.request);
         }
         (Outcome::Refused { .. }, Answer::Refused(refusal)) => {
             assert_eq!(request.is_none(), refusal == Refusal::Malformed);
@@ -228,6 +236,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         drt: tokens[3].clone(),
         device: fixture::device(),
         device_proof: None,
+        give_back: false,
     };
     let mut wrongly_proven = fixture::assign_request();
     wrongly_proven.device_proof = Some(KeyProof::from_bytes([7; 32]));
@@ -239,8 +248,14 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         dat_ends: lease::Dat::end(NOW),
         drt: tokens[3].clone(),
         drt_ends: minting::Drt::end(NOW),
+        notice: Some(Notice::frozen()),
     };
-    let answers = [Answer::Granted(minted), Answer::Refused(Refusal::Srt)];
+    let answers = [
+        Answer::Granted(minted),
+        Answer::Refused(Refusal::Srt),
+        Answer::Frozen(Notice::frozen()),
+        Answer::GivenBack,
+    ];
     let mut seeds = vec![
         tagged(0, [0x11; SIZE + 48]),
         tagged(1, [0, 5, b'h', b'e', b'l', b'l', b'o']),
@@ -250,6 +265,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         tagged(2, wrongly_proven.encode().expect("a request")),
         tagged(2, b"{}"),
         tagged(3, refresh.encode().expect("a request")),
+        tagged(3, RefreshRequest { give_back: true, ..refresh }.encode().expect("a request")),
     ];
     seeds.extend(answers.map(|answer| tagged(4, answer.encode().expect("an answer"))));
     seeds

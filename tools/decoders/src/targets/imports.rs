@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use dip::{Block, addresses};
 use epoch_keys::{Imported, Proof, PublishedKey, Purpose, Root, TreePin};
 use jws::{Jwk, KeySet, VerifyingKey};
 use lease::{ExitAddress, LeaseId, Region};
 use peer_key::PeerKey;
+use pool::Cidr;
 use tunnel::Network;
 
 use crate::fixture;
@@ -75,22 +75,28 @@ fn pin(rest: &[u8]) {
     assert_eq!(key.verify(&pin).is_ok(), pin == fixture::pin());
 }
 
-/// Networks and blocks: both readers agree on what a block is.
+/// Networks and blocks: the gateway's reader and the DIP service's agree on what a block is.
 fn networks(text: &str) {
     let network = text.parse::<Network>();
-    let Ok(block) = text.parse::<Block>() else { return };
+    let Ok(block) = text.parse::<Cidr>() else { return };
     let network = network.expect("a block is a network");
-    let hosts: Vec<_> = block.hosts().collect();
-    assert!((1..=65_536).contains(&hosts.len()));
-    assert!(hosts.is_sorted());
-    for host in [hosts[0], hosts[hosts.len() - 1]] {
-        assert!(block.contains(host) && network.contains(IpAddr::V4(host)));
+    assert_eq!(Network::new(block.first(), block.length()), Ok(network));
+    for address in [before(block.first()), block.first(), block.last(), after(block.last())] {
+        assert_eq!(block.contains(address), network.contains(address));
     }
-    let before = hosts[0].to_bits().wrapping_sub(2).into();
-    assert_eq!(block.contains(before), network.contains(IpAddr::V4(before)));
-    assert!(addresses(block, &[block]).is_ok_and(|left| left.is_empty()));
-    if let Ok(all) = addresses(block, &[]) {
-        assert_eq!(all.len(), hosts.len());
+}
+
+fn before(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(address.to_bits().wrapping_sub(1).into()),
+        IpAddr::V6(address) => IpAddr::V6(address.to_bits().wrapping_sub(1).into()),
+    }
+}
+
+fn after(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(address.to_bits().wrapping_add(1).into()),
+        IpAddr::V6(address) => IpAddr::V6(address.to_bits().wrapping_add(1).into()),
     }
 }
 
@@ -103,7 +109,8 @@ fn names(text: &str) {
         assert_eq!(lease.to_hex(), text.to_ascii_lowercase());
     }
     if let Ok(address) = text.parse::<ExitAddress>() {
-        assert_eq!(address.to_string().parse(), Ok(address));
+        assert_eq!(address.to_string(), text, "an address has one form");
+        assert!(address.contains(address.ip()) && address.contains(address.source()));
         assert_eq!(ExitAddress::from_bytes(&address.bytes()), Ok(address));
     }
     if let Ok(key) = text.parse::<PeerKey>() {
@@ -144,8 +151,16 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let device = fixture::device().to_string();
     let lease = fixture::lease_id().to_hex();
     seeds.extend(
-        ["eu-1", "203.0.113.7", "2001:db8::1", &device, &lease, "dedicated-ip"]
-            .map(|text| tagged(5, text)),
+        [
+            "eu-1",
+            "203.0.113.7",
+            "2001:db8::1",
+            "2001:db8:1:2::/64",
+            &device,
+            &lease,
+            "dedicated-ip",
+        ]
+        .map(|text| tagged(5, text)),
     );
     seeds
 }

@@ -198,9 +198,10 @@ pub(crate) fn tokens() -> Vec<Compact> {
         Ok(fixture::receipt()),
         Dat::new(ip, region.clone(), &fixture::device()).sign(&minting, NOW),
         drt.sign(&minting, NOW),
-        Order { lease, ip, region: region.clone(), token, frozen: false }
+        Order { lease, ip, region: region.clone(), token, frozen: false, notice: None }
             .sign(&key(Role::Orders), NOW),
-        ExtensionOrder { lease, ip, region, request, frozen: true }.sign(&key(Role::Orders), NOW),
+        ExtensionOrder { lease, ip, region, request, frozen: true, notice: None }
+            .sign(&key(Role::Orders), NOW),
         Grant { lease, token, ends }.sign(&minting),
         Extension { lease, request, ends }.sign(&minting),
     ];

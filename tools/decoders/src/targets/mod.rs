@@ -1,5 +1,6 @@
 //! The targets, a file each: `check` and `seeds`.
 
+pub(crate) mod address_plan;
 pub(crate) mod attestation;
 pub(crate) mod cbor;
 pub(crate) mod config;

@@ -76,6 +76,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         dat_ends: lease::Dat::end(NOW),
         drt: tokens[3].clone(),
         drt_ends: minting::Drt::end(NOW),
+        notice: Some(lease::Notice::frozen()),
     };
     let gateway = json!({
         "url": "http://127.0.0.1:3006",

@@ -45,6 +45,8 @@ pub(crate) fn check(input: &[u8]) {
         let (dat, ends) = read.expect("granted on the enclave's word");
         assert!(dat.is_for(&asked.device) && ends.start() > NOW);
         let address = dat.dip_details.ip;
+        // The exit carries IPv4 only, so a single address is all that is ever granted.
+        assert!(address.prefix().is_none() && address.ip().is_ipv4(), "a tunnel for nothing");
         let serves =
             |network: &&str| network.parse::<Network>().is_ok_and(|it| it.contains(address.ip()));
         assert!(SERVED.iter().any(serves), "another gateway's address");
@@ -183,5 +185,6 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         tagged(1, fixture::payload(&good)),
         tagged(1, fixture::payload(&other)),
         tagged(1, fixture::payload(&dat("2001:db8::7"))),
+        tagged(1, fixture::payload(&dat("2001:db8::/64"))),
     ]
 }

@@ -43,7 +43,7 @@ fn whatever_is_no_access_token_opens_nothing() -> Result<()> {
     let signed = |claims: &Value| jws(&header, claims, &seed);
     let token = SpendHash::from_bytes([1; 32]);
     let lease = leased.minted.lease;
-    let order = Order { lease, ip, region: region.clone(), token, frozen: false };
+    let order = Order { lease, ip, region: region.clone(), token, frozen: false, notice: None };
     let grant = Grant { lease, token, ends: lease_end(now()) };
     let wireguard = keys::seed(&town, "gateway", "wireguard")?;
     let role = |key: &SigningKey| claimed.sign(key, now());
@@ -180,7 +180,8 @@ fn a_device_is_named_by_its_holder_only() -> Result<()> {
     let mut assign = waiting.content(&bought)?;
     assign.device = device;
     let drt = own.minted.drt.clone();
-    let mut refresh = RefreshRequest { srt: srt.clone(), drt, device, device_proof: None };
+    let mut refresh =
+        RefreshRequest { srt: srt.clone(), drt, device, device_proof: None, give_back: false };
     // What the victim proved in requests of their own, even for this very token and lease, had it leaked.
     let proven = |info, bound| -> Result<_> {
         let sealer = Sealer::new(&enclave.sealing_key, info, bound, &mut system_rng())?;

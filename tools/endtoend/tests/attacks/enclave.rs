@@ -1,7 +1,7 @@
 //! The enclave's door: without the DIP service's own order for this very request nothing is minted, and a sealed
 //! request is for one token, or one lease.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aws_lc_rs::digest::{SHA256, digest};
 use coarse::{Secret, system_rng};
 use dip_api::Assigned;
@@ -16,8 +16,8 @@ use http::Method;
 use jws::{Compact, SigningKey};
 use lab::Town;
 use lease::{
-    Dat, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, ORDER_LIFE, Order, RequestHash,
-    lease_end,
+    Dat, ExitAddress, Extension, ExtensionOrder, Grant, LeaseId, Notice, ORDER_LIFE, Order,
+    RequestHash, lease_end,
 };
 use minting::{Answer, Drt, RefreshRequest, Refusal};
 use serde_json::json;
@@ -34,7 +34,7 @@ const UNOPENABLE: (u16, &str) = (422, "sealed-request-unopenable");
 
 /// The address that is held for a lease.
 fn address_of(town: &Town, lease: LeaseId) -> Result<ExitAddress> {
-    let sql = "SELECT address FROM leases WHERE lease = ?1";
+    let sql = "SELECT ip FROM leases WHERE lease = ?1";
     let bytes: Vec<u8> = Stored::by(town, "dip")?.value(sql, [lease.bytes()])?;
     Ok(ExitAddress::from_bytes(&bytes)?)
 }
@@ -43,7 +43,7 @@ fn address_of(town: &Town, lease: LeaseId) -> Result<ExitAddress> {
 fn order_for(town: &Town, bought: &Bought, lease: LeaseId) -> Result<Order> {
     let token = bought.drawn.token()?.spend_hash();
     let ip = address_of(town, lease)?;
-    Ok(Order { lease, ip, region: REGION.parse()?, token, frozen: false })
+    Ok(Order { lease, ip, region: REGION.parse()?, token, frozen: false, notice: None })
 }
 
 fn hash(sealed: &[u8]) -> Result<RequestHash> {
@@ -103,6 +103,7 @@ fn nothing_is_minted_without_the_dip_services_order() -> Result<()> {
         region: REGION.parse()?,
         token: hash_of_token,
         frozen: false,
+        notice: None,
     };
     let good = wished.sign(&key, now())?;
     let before = Rows::of(&town)?;
@@ -120,6 +121,7 @@ fn nothing_is_minted_without_the_dip_services_order() -> Result<()> {
         region: wished.region.clone(),
         request,
         frozen: false,
+        notice: None,
     };
     for order in [
         extension.sign(&key, now())?,
@@ -199,6 +201,7 @@ fn a_replayed_order_buys_nothing_new() -> Result<()> {
         region: REGION.parse()?,
         request: hash(&one.request)?,
         frozen: false,
+        notice: None,
     };
     let order = order.sign(&keys::order_key(&town)?, now())?;
     assert_eq!(services.mint_again(&order, &one.request)?.status, 200);
@@ -286,7 +289,13 @@ fn a_refresh_is_for_ones_own_lease() -> Result<()> {
             Refusal::OtherLease,
         ),
     ] {
-        let content = RefreshRequest { srt, drt, device: one.device.public(), device_proof: None };
+        let content = RefreshRequest {
+            srt,
+            drt,
+            device: one.device.public(),
+            device_proof: None,
+            give_back: false,
+        };
         let (sealed, key) = seal_refresh(&content, &one.device, lease, &enclave)?;
         let answer: dip_api::Refreshed = one.services.refresh(lease, &sealed)?.json()?;
         assert_eq!(refusal(&key, &answer.sealed.0)?, expected, "{what}");
@@ -297,6 +306,7 @@ fn a_refresh_is_for_ones_own_lease() -> Result<()> {
         drt: drt(&mine),
         device: one.device.public(),
         device_proof: None,
+        give_back: false,
     };
     let (sealed, _) = seal_refresh(&content, &one.device, nowhere, &enclave)?;
     assert_eq!(one.services.refresh(nowhere, &sealed)?.refusal(), (404, "lease-unknown"));
@@ -330,7 +340,8 @@ fn no_other_role_can_mint() -> Result<()> {
         // A refresh token, for the enclave.
         let drt = crate::forge::jws(&header, &claims, &seed)?;
         assert!(Drt::verify(drt.as_str(), &enclave.minting_keys, now()).is_err());
-        let content = RefreshRequest { srt: srt.clone(), drt, device, device_proof: None };
+        let content =
+            RefreshRequest { srt: srt.clone(), drt, device, device_proof: None, give_back: false };
         let (sealed, key) =
             seal_refresh(&content, &customer.device, leased.minted.lease, &enclave)?;
         let answer: dip_api::Refreshed = services.refresh(leased.minted.lease, &sealed)?.json()?;
@@ -349,24 +360,26 @@ fn a_frozen_lease_gets_no_tokens_until_it_is_thawed() -> Result<()> {
     let bought = customer.buy()?;
     let (minted, assigned) = customer.assign(&bought)?;
     let ip = minted.ip.to_string();
-    operate_lease(scene, "freeze", &ip)?;
+    let told = ["--reference", REFERENCE, "--text", TEXT, "--category", "spam"];
+    scene.operate_dip(&[&["lease", "freeze", &ip][..], &told].concat())?;
     let before = Rows::of(scene)?;
     // Neither by the refresh token nor by showing the old token once more; only the holder is told.
     let again = customer.assign(&bought).map(|_| ()).unwrap_err();
-    assert_eq!(again.downcast::<AnswerError>()?, AnswerError::Refused(Refusal::Frozen));
+    assert_eq!(again.downcast::<AnswerError>()?, AnswerError::Frozen(notice()?));
     let Bought { srt, drawn } = bought;
     let leased = drawn.lease(minted, assigned.gateway);
     let refused = customer.refresh(&srt, &leased).map(|_| ()).unwrap_err();
-    assert_eq!(refused.downcast::<AnswerError>()?, AnswerError::Refused(Refusal::Frozen));
+    assert_eq!(refused.downcast::<AnswerError>()?, AnswerError::Frozen(notice()?));
     before.unchanged(scene)?;
-    operate_lease(scene, "thaw", &ip)?;
+    scene.operate_dip(&["lease", "thaw", &ip])?;
     assert_eq!(customer.refresh(&srt, &leased)?.ip.to_string(), ip);
     Ok(())
 }
 
-/// The operator does something to an address's lease; not while the service runs.
-fn operate_lease(scene: &mut Scene, what: &str, ip: &str) -> Result<()> {
-    scene.kill("dip")?;
-    scene.ask("dip", &["lease", what, ip]).context("the operator's command")?;
-    scene.restart("dip")
+const REFERENCE: &str = "case-7";
+const TEXT: &str = "Too much mail came from this address.";
+
+/// What the holder of a frozen lease reads.
+fn notice() -> Result<Notice> {
+    Ok(Notice { reference: REFERENCE.parse()?, text: TEXT.parse()? })
 }

@@ -78,9 +78,10 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
     services.refresh(lease, &refresh)?;
     services.add_peer(&leased.minted.dat, device)?;
     let (ip, region) = (leased.minted.ip, leased.minted.region.clone());
-    let order = Order { lease, ip, region: region.clone(), token: hash, frozen: false };
+    let order =
+        Order { lease, ip, region: region.clone(), token: hash, frozen: false, notice: None };
     let request = RequestHash(digest(&SHA256, &refresh).as_ref().try_into()?);
-    let extension = ExtensionOrder { lease, ip, region, request, frozen: false };
+    let extension = ExtensionOrder { lease, ip, region, request, frozen: false, notice: None };
     let key = keys::order_key(town)?;
     let (refunded, _) = town.make_account()?;
     let other = Customer::new(town)?;

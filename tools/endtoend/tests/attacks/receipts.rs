@@ -188,8 +188,13 @@ fn receipts_that_are_no_good_get_nothing_from_the_enclave() -> Result<()> {
     let bad_for_waiting = bad_receipts(&town, &waiting, &leased)?;
     let before = Rows::of(&town)?;
     for (what, srt, verdict) in bad {
-        let content =
-            RefreshRequest { srt, drt: leased.minted.drt.clone(), device, device_proof: None };
+        let content = RefreshRequest {
+            srt,
+            drt: leased.minted.drt.clone(),
+            device,
+            device_proof: None,
+            give_back: false,
+        };
         let (sealed, key) =
             seal_refresh(&content, &customer.device, lease, &enclave).context(what)?;
         let answer: Refreshed = customer.services.refresh(lease, &sealed)?.json()?;

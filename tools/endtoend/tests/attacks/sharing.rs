@@ -38,13 +38,14 @@ pub(crate) fn refused(answer: Answer) -> Result<Refusal> {
     match answer {
         Answer::Refused(refusal) => Ok(refusal),
         Answer::Granted(_) => bail!("the enclave granted"),
+        Answer::Frozen(_) | Answer::GivenBack => bail!("neither"),
     }
 }
 
 /// How many of these tokens bought a lease.
 fn leased(town: &Town, all: &[Bought]) -> Result<u32> {
     let stored = Stored::by(town, "dip")?;
-    let leases = "spent JOIN leases USING (lease) WHERE token_hash = ?1 AND state = 'leased'";
+    let leases = "assignments JOIN leases USING (lease) WHERE token_hash = ?1 AND state = 'leased'";
     all.iter().try_fold(0, |sum, bought| {
         Ok(sum + stored.count(leases, [bought.drawn.token()?.spend_hash().as_bytes()])?)
     })
@@ -135,7 +136,7 @@ fn a_token_presented_many_times_at_once_is_one_lease() -> Result<()> {
         assert!(leases.contains(&(minted.lease, minted.ip)));
         after.unchanged(&town)?;
         let stored = Stored::by(&town, "dip")?;
-        assert_eq!(stored.count("leases WHERE address = ?1", [minted.ip.bytes()])?, 1);
+        assert_eq!(stored.count("leases WHERE ip = ?1", [minted.ip.bytes()])?, 1);
         assert_eq!(leased(&town, &[bought])?, 1);
     }
     Ok(())

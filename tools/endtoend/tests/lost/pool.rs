@@ -13,12 +13,10 @@ use privacy_pass::TokenHeader;
 /// A region of its own with one address.
 const REGION: &str = "small";
 
-/// The operator adds an address to the small region; not while the service runs.
-fn add_address(scene: &mut Scene, address: &str) -> Result<()> {
-    scene.kill("dip")?;
+/// The operator adds an address to the small region.
+fn add_address(scene: &Scene, address: &str) -> Result<()> {
     let import = ["pool", "import", "--cidr", address, "--region", REGION, "--gateway", "demo"];
-    scene.ask("dip", &import)?;
-    scene.restart("dip")
+    scene.operate_dip(&import).map(drop)
 }
 
 /// Presents a token for an address of the small region.
@@ -97,12 +95,12 @@ fn the_same_token_buys_the_same_address_once_the_enclave_is_back() -> Result<()>
     assert!(addresses.iter().all(|address| *address == addresses[0]));
     let stored = Stored::by(scene, "dip")?;
     assert_eq!(stored.count("leases WHERE state = 'leased'", [])?, 1);
-    assert_eq!(stored.count("addresses WHERE state <> 'free'", [])?, 1);
+    assert_eq!(stored.count("ip_pool WHERE status <> 'available'", [])?, 1);
     Ok(())
 }
 
 /// The address that is reserved for a token.
 fn reserved(scene: &Scene, token: &[u8]) -> Result<Vec<u8>> {
-    let sql = "SELECT address FROM spent JOIN leases USING (lease) WHERE token_hash = ?1";
+    let sql = "SELECT ip FROM assignments JOIN leases USING (lease) WHERE token_hash = ?1";
     Stored::by(scene, "dip")?.value(sql, [token]).context("there is no reservation")
 }

@@ -80,9 +80,9 @@ fn assert_one_lease(street: &Street, bought: &Bought, minted: &Minted) -> Result
     let stored = Stored::by(&street.scene, "dip")?;
     let hash = bought.drawn.token()?.spend_hash();
     let lease: Vec<u8> =
-        stored.value("SELECT lease FROM spent WHERE token_hash = ?1", [hash.as_bytes()])?;
+        stored.value("SELECT lease FROM assignments WHERE token_hash = ?1", [hash.as_bytes()])?;
     assert_eq!(lease, minted.lease.bytes());
-    let of_address = "leases WHERE address = ?1 AND lease = ?2 AND state = 'leased'";
+    let of_address = "leases WHERE ip = ?1 AND lease = ?2 AND state = 'leased'";
     let found = stored.count(of_address, (minted.ip.bytes(), minted.lease.bytes()))?;
     assert_eq!(found, 1);
     assert!(minted.dat_ends.start() > now());

@@ -148,8 +148,8 @@ impl Street {
         let (dip, issuer) = (Stored::by(&self.scene, "dip")?, Stored::by(&self.scene, "issuer")?);
         assert_eq!(dip.count("leases WHERE state = 'leased'", [])?, count);
         assert_eq!(dip.count("leases", [])?, count);
-        assert_eq!(dip.count("spent", [])?, count);
-        assert_eq!(dip.count("addresses WHERE state <> 'free'", [])?, count);
+        assert_eq!(dip.count("assignments", [])?, count);
+        assert_eq!(dip.count("ip_pool WHERE status <> 'available'", [])?, count);
         assert_eq!(issuer.count("answers", [])?, count);
         assert_eq!(issuer.count("subscriptions WHERE dedicated_ip_drawn = 1", [])?, count);
         Ok(())

@@ -93,10 +93,10 @@ fn step_15_the_address_is_a_free_one_of_the_region() -> Result<()> {
         let ip: Ipv4Addr = minted.ip.to_string().parse()?;
         assert_eq!(ip.octets()[..3], [127, 77, 0]);
         assert!((1..=254).contains(&ip.octets()[3]));
-        let state = "addresses WHERE region = 'demo' AND address = ?1 AND state = ?2";
+        let state = "ip_pool WHERE region = 'demo' AND ip = ?1 AND status = ?2";
         let address = minted.ip.bytes();
-        assert_eq!(free.count(state, (&address, "free"))?, 1);
-        assert_eq!(held.count(state, (&address, "held"))?, 1);
+        assert_eq!(free.count(state, (&address, "available"))?, 1);
+        assert_eq!(held.count(state, (&address, "reserved"))?, 1);
     }
     Ok(())
 }
@@ -190,7 +190,7 @@ fn step_19_the_sealed_request_goes_with_an_order() -> Result<()> {
     let (_, address) = lease_of(town, &hash)?;
     let ip = Ipv4Addr::from(<[u8; 4]>::try_from(&address[..])?).to_string().parse()?;
     let (lease, region) = (assigned.lease, REGION.parse()?);
-    let order = Order { lease, ip, region, token: hash, frozen: false };
+    let order = Order { lease, ip, region, token: hash, frozen: false, notice: None };
     // Order and request, as the parent got them: signatures of Ed25519 are the same each time, once we found the second of its end.
     let (key, received) = (keys::order_key(town)?, Received::by(town, "parent")?);
     let carried = |ago| {
@@ -231,7 +231,7 @@ fn step_20_the_tokens_are_for_the_address_and_the_device() -> Result<()> {
     assert_eq!(minted.drt_ends, now().plus(DRT_LIFE).hour());
     // The address is the one that the DIP service holds for the lease.
     let held: Vec<u8> = Stored::by(town, "dip")?
-        .value("SELECT address FROM leases WHERE lease = ?1", [minted.lease.bytes()])?;
+        .value("SELECT ip FROM leases WHERE lease = ?1", [minted.lease.bytes()])?;
     assert_eq!(held, minted.ip.bytes());
     Ok(())
 }
@@ -288,7 +288,7 @@ fn step_22_the_client_opens_the_answer() -> Result<()> {
 }
 
 /// Rows of a token's hash.
-const SPENT: &str = "spent WHERE token_hash = ?1";
+const SPENT: &str = "assignments WHERE token_hash = ?1";
 
 /// What an honest app seals for an assignment.
 fn content(customer: &Customer, bought: &endtoend::customer::Bought) -> Result<AssignRequest> {
@@ -308,8 +308,10 @@ fn content(customer: &Customer, bought: &endtoend::customer::Bought) -> Result<A
 fn lease_of(town: &Town, hash: &SpendHash) -> Result<(String, Vec<u8>)> {
     let stored = Stored::by(town, "dip")?;
     let of_token = |column: &str| {
-        format!("SELECT leases.{column} FROM spent JOIN leases USING (lease) WHERE token_hash = ?1")
+        format!(
+            "SELECT leases.{column} FROM assignments JOIN leases USING (lease) WHERE token_hash = ?1"
+        )
     };
     let state = stored.value(&of_token("state"), [hash.as_bytes()])?;
-    Ok((state, stored.value(&of_token("address"), [hash.as_bytes()])?))
+    Ok((state, stored.value(&of_token("ip"), [hash.as_bytes()])?))
 }

@@ -1,6 +1,5 @@
 //! Steps 23 to 25: from an access token to a web server.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -75,7 +74,7 @@ fn step_25_the_tunnel_leaves_from_the_dedicated_address() -> Result<()> {
     let peer: Peer = answer.json()?;
     let tunnel = tunnel::open(&customer.device, &peer)?;
     let seen = tunnel::seen(tunnel.proxy_addr(), town.web_address())?;
-    assert_eq!(seen, IpAddr::from(leased.minted.ip));
+    assert_eq!(seen, leased.minted.ip.source());
     assert_ne!(seen, town.web_address().ip());
     tunnel.shutdown();
     // A device that was not let in gets no tunnel.

@@ -130,8 +130,13 @@ fn refresh_5_srt_drt_and_lease_must_agree() -> Result<()> {
     }
     // A lease that there isn't is told outside of the seal: it is the DIP service's to know.
     let nowhere = LeaseId::random(&mut system_rng());
-    let content =
-        RefreshRequest { srt: srt.clone(), drt, device: one.device.public(), device_proof: None };
+    let content = RefreshRequest {
+        srt: srt.clone(),
+        drt,
+        device: one.device.public(),
+        device_proof: None,
+        give_back: false,
+    };
     let (sealed, _) = seal_refresh(&content, &one.device, nowhere, &enclave)?;
     let answer = one.services.refresh(nowhere, &sealed)?;
     assert_eq!(answer.refusal(), (404, "lease-unknown"));
@@ -209,7 +214,13 @@ fn refresh_8_both_return_and_the_lease_is_extended() -> Result<()> {
 
 /// Why a refresh with this content is refused.
 fn refused(customer: &Customer, srt: Compact, drt: Compact, lease: LeaseId) -> Result<Refusal> {
-    let content = RefreshRequest { srt, drt, device: customer.device.public(), device_proof: None };
+    let content = RefreshRequest {
+        srt,
+        drt,
+        device: customer.device.public(),
+        device_proof: None,
+        give_back: false,
+    };
     let (sealed, key) =
         seal_refresh(&content, &customer.device, lease, &customer.services.attest()?)?;
     let answer: Refreshed = customer.services.refresh(lease, &sealed)?.json()?;

@@ -55,6 +55,7 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
         region: signed::region()?,
         token: drawn.token.spend_hash(),
         frozen: false,
+        notice: None,
     };
     let order = order.sign(&signed::key(DIP_SERVICE)?, NOW)?;
     let mut request = AssignRequest {

@@ -143,13 +143,13 @@ impl Town {
         self.write("boot.json", &boot)?;
         self.start_module()?;
         self.sign_provider(1, &[&boot])?;
-        self.fill_pool()?;
         for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
             self.start(service)?;
         }
         for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
             self.wait_for(service)?;
         }
+        self.fill_pool()?;
         Ok(self)
     }
 
@@ -484,28 +484,22 @@ impl Town {
         let key = self.ask("gateway", &["public-key"])?;
         let url = format!("http://{}", self.doors.gateway);
         let endpoint = self.addresses.tunnel.to_string();
-        let (keys, provider) = (self.path("epoch-keys.json")?, self.path("provider.json")?);
-        self.ask("dip", &["keys", "import", &keys, "--provider", &provider])?;
-        self.ask(
-            "dip",
-            &[
-                "gateway",
-                "add",
-                "--id",
-                "demo",
-                "--url",
-                &url,
-                "--public-key",
-                key.trim(),
-                "--endpoint",
-                &endpoint,
-            ],
-        )?;
-        self.ask(
-            "dip",
-            &["pool", "import", "--cidr", &self.pool, "--region", REGION, "--gateway", "demo"],
-        )?;
+        self.operate_dip(&["keys", "import", &self.path("epoch-keys.json")?])?;
+        let named = ["gateway", "add", "--id", "demo", "--gateway-url", &url];
+        let tunnel = ["--public-key", key.trim(), "--endpoint", &endpoint];
+        self.operate_dip(&[&named[..], &tunnel].concat())?;
+        let block = ["pool", "import", "--cidr", &self.pool];
+        self.operate_dip(&[&block[..], &["--region", REGION, "--gateway", "demo"]].concat())?;
         Ok(())
+    }
+
+    /// Has an operator ask the running DIP service; what the command says.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn operate_dip(&self, arguments: &[&str]) -> Result<String> {
+        let url = format!("http://{}", self.addresses.dip);
+        self.ask("dip", &[arguments, &["--url", &url]].concat())
     }
 
     /// Starts one service; its directory, and so everything that it has, is as it left it.

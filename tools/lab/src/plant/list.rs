@@ -103,10 +103,14 @@ pub(crate) const PLANTS: [Plant; 22] = [
     Plant {
         kind: Kind::Column,
         form: "a new column that holds no fact",
-        expected: &[(DIP, "spent.at")],
+        expected: &[(DIP, "assignments.at")],
         learns: None,
         how: How::Disk(|ground| {
-            ground.sql("dip", "ALTER TABLE spent ADD COLUMN at INTEGER DEFAULT 1795230000", None)
+            ground.sql(
+                "dip",
+                "ALTER TABLE assignments ADD COLUMN at INTEGER DEFAULT 1795230000",
+                None,
+            )
         }),
     },
     Plant {
@@ -136,12 +140,12 @@ pub(crate) const PLANTS: [Plant; 22] = [
     Plant {
         kind: Kind::Column,
         form: "the subscription in base64 inside base64 in a text",
-        expected: &[(DIP, "addresses.region")],
+        expected: &[(DIP, "ip_pool.region")],
         learns: Some((DIP, Fact::Subscription)),
         how: How::Disk(|ground| {
             let value = STANDARD.encode(ground.value(Fact::Subscription)?);
             let value = STANDARD.encode(format!("for {value} only"));
-            ground.sql("dip", "UPDATE addresses SET region = ?1", Some(value.into()))
+            ground.sql("dip", "UPDATE ip_pool SET region = ?1", Some(value.into()))
         }),
     },
     Plant {

@@ -20,7 +20,7 @@ use wire::envelope::ASSIGN_SIZE;
 use super::{App, Dip, problems, sized};
 use crate::enclave::{Enclave, MintFor};
 use crate::gate::{Admitted, Refused};
-use crate::store::{DipStore, Held, Reservation, Wish};
+use crate::store::{Assignment, Committed, DipStore, Held, Reservation, Wish};
 
 /// [`dip_api::Assign`] as it may come: a missing sealed request has a problem of its own.
 #[derive(Deserialize)]
@@ -37,12 +37,13 @@ impl<S: DipStore, E: Enclave> FromRequestParts<Arc<Dip<S, E>>> for Admitted {
 
     async fn from_request_parts(parts: &mut Parts, dip: &Arc<Dip<S, E>>) -> Result<Self, Problem> {
         let now = dip.clock.now();
-        dip.gate.admit(&parts.headers, now).map_err(|refused| {
+        let admitted = dip.gate.admit(&parts.headers, now, dip.store()).await;
+        admitted.map_err(|refused| {
             let problem = match refused {
                 Refused::Missing => problems::token_required(),
-                Refused::Token => problems::token_refused(),
+                Refused::Token | Refused::Key => problems::token_refused(),
             };
-            let challenge = dip.gate.www_authenticate(now).ok();
+            let challenge = dip.gate.present().www_authenticate(now).ok();
             match challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
                 Some(challenge) => problem.with_header(WWW_AUTHENTICATE, challenge),
                 None => problem,
@@ -67,19 +68,24 @@ pub(super) async fn assign<S: DipStore, E: Enclave>(
         region: body.region,
         lease: LeaseId::random(&mut coarse::system_rng()),
     };
-    let held = match dip.store.reserve(wish).await.map_err(|error| problems::store(&error))? {
+    dip.steps.reached("assign_admitted");
+    let reservation = dip.store().reserve(wish).await;
+    let held = match reservation.map_err(|error| problems::store(&error))? {
         Reservation::Held(held) => held,
         Reservation::UnknownRegion => return Err(problems::region_unknown()),
         Reservation::Exhausted => return Err(problems::pool_exhausted()),
         Reservation::Ended => return Err(problems::lease_ended()),
+        Reservation::Withdrawn => return Err(problems::address_withdrawn()),
     };
+    dip.steps.reached("assign_reserved");
 
-    let (lease, token) = (held.lease, admitted.token);
-    let Held { address: ip, region, frozen, gateway, .. } = held;
-    let order = Order { lease, ip, region, token, frozen };
+    let Admitted { token, until } = admitted;
+    let Held { lease, address, region, frozen, notice, gateway, .. } = held;
+    let order = Order { lease, ip: address, region: region.clone(), token, frozen, notice };
     let order = order.sign(&dip.order_key.key(), dip.clock.now()).map_err(problems::signing)?;
     let mint = dip.enclave.attestor().mint(MintFor::Assignment, order, sealed);
     let minted = mint.await.map_err(problems::mint)?;
+    dip.steps.reached("assign_minted");
 
     if let Some(grant) = &minted.grant {
         let grant = dip.enclave.verify(|keys| Grant::verify(grant.as_str(), keys)).await;
@@ -87,10 +93,14 @@ pub(super) async fn assign<S: DipStore, E: Enclave>(
         if grant.lease != lease || grant.token != token {
             return Err(problems::grant(Unverified::Refused(jws::Error::Claims)));
         }
-        let committed = dip.store.commit(token, lease, grant.ends).await;
-        if !committed.map_err(|error| problems::store(&error))? {
-            return Err(problems::lease_ended());
+        let assignment = Assignment { token, until, lease, address, ends: grant.ends };
+        let committed = dip.ledger.commit(assignment).await;
+        match committed.map_err(|error| problems::store(&error))? {
+            Committed::Begun => dip.demand.begun(region, dip.clock.now().week()),
+            Committed::Again => {}
+            Committed::Gone => return Err(problems::reservation_lost()),
         }
+        dip.steps.reached("assign_committed");
     }
     dip.measures.assigned(minted.grant.is_some());
     Ok(Json(Assigned { lease, sealed: minted.sealed, gateway }))

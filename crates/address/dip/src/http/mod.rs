@@ -1,6 +1,7 @@
 //! The HTTP interface: see [`dip_api`] for the messages.
 
 mod assign;
+mod operate;
 mod problems;
 mod refresh;
 
@@ -13,44 +14,74 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use coarse::Clock;
+use coarse::{Clock, Week};
 use dip_api::Regions;
 use enclave_watch::EnclaveWatch;
 use encoding::Base64Url;
 use jws::KeySet;
 use key_ring::{JWKS, JWKS_TYPE, LiveSigner};
-use service::{Json, Problem};
+use operating::Acts;
+use service::{Json, OperatorSecret, Problem, Steps, operator_only};
 use wire::envelope::REQUEST_OVERHEAD;
 
+use crate::demand::Demand;
 use crate::enclave::Enclave;
-use crate::gate::TokenGate;
 use crate::measure::Measures;
-use crate::store::DipStore;
+use crate::store::{DipStore, Error, PoolStore};
+use crate::{Ledger, LiveGate};
 
 /// All that the handlers work with.
 pub struct Dip<S, E> {
     /// What is kept.
-    pub store: S,
+    pub ledger: Ledger<S>,
     /// The enclave, and its attested keys.
     pub enclave: EnclaveWatch<E>,
     /// Signs orders.
     pub order_key: LiveSigner,
     /// Decides on tokens.
-    pub gate: TokenGate,
+    pub gate: LiveGate,
     /// The provider's file, as it was signed: clients fetch newer ones here.
     pub provider: Bytes,
+    /// Weeks that an address rests after a lease.
+    pub quarantine: u32,
+    /// What operators do leaves a line here.
+    pub acts: Acts,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
+    /// Leases that began.
+    pub demand: Demand,
     /// What is counted.
     pub measures: Measures,
+    /// Hears of steps.
+    pub steps: Steps,
+}
+
+impl<S: DipStore, E> Dip<S, E> {
+    /// The database, for all but what the ledger commits.
+    pub const fn store(&self) -> &S {
+        self.ledger.store()
+    }
+
+    /// Ends a part of what has ended; whether there is more to do.
+    ///
+    /// # Errors
+    /// The database's, or the journal's.
+    pub async fn tidy(&self) -> Result<bool, Error> {
+        let now = self.clock.now().week();
+        let quarantine = Week::new(now.number().saturating_add(self.quarantine));
+        self.ledger.tidy(now, quarantine).await
+    }
 }
 
 type App<S, E> = State<Arc<Dip<S, E>>>;
 
 /// The service's routes.
-pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
+pub fn router<S: DipStore + PoolStore, E: Enclave>(
+    dip: Arc<Dip<S, E>>,
+    operator: OperatorSecret,
+) -> Router {
     dip.measures.watch(&dip.enclave);
-    Router::new()
+    operator_only(operate::routes(), operator)
         .route(dip_api::REGIONS, get(regions::<S, E>))
         .route(dip_api::ASSIGN, post(assign::assign::<S, E>))
         .route(dip_api::REFRESH, post(refresh::refresh::<S, E>))
@@ -61,7 +92,7 @@ pub fn router<S: DipStore, E: Enclave>(dip: Arc<Dip<S, E>>) -> Router {
 }
 
 async fn regions<S: DipStore, E: Enclave>(State(dip): App<S, E>) -> Result<Json<Regions>, Problem> {
-    let regions = dip.store.regions().await.map_err(|error| problems::store(&error))?;
+    let regions = dip.store().regions().await.map_err(|error| problems::store(&error))?;
     Ok(Json(Regions { regions }))
 }
 

@@ -1,7 +1,13 @@
 //! All refusals, in one place: status, slug, title, and what to do.
 
+use std::fmt::Display;
+
 use ::http::StatusCode;
+use axum::extract::rejection::QueryRejection;
+use coarse::Epoch;
+use dip_api::operator::MOST_ADDRESSES;
 use enclave_watch::Unverified;
+use pool::PlaceError;
 use service::Problem;
 use store::Error;
 
@@ -59,6 +65,21 @@ pub(super) fn lease_ended() -> Problem {
         .with_detail("its address can't be had back; ask support for a reset")
 }
 
+pub(super) fn address_withdrawn() -> Problem {
+    Problem::new(StatusCode::GONE, "address-withdrawn", "The provider has withdrawn the address")
+        .with_detail("ask support for a reset: it gives another address")
+}
+
+pub(super) fn reservation_lost() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "reservation-lost",
+        "The reserved address is not to be had any more",
+    )
+    .with_detail("send the same token again: it gets another address")
+    .with_retry_after(1)
+}
+
 pub(super) fn enclave_unavailable() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -92,6 +113,54 @@ pub(super) fn mint(error: MintError) -> Problem {
 pub(super) fn grant(error: Unverified) -> Problem {
     tracing::error!(%error, "a grant was not accepted");
     enclave_unavailable()
+}
+
+pub(super) fn query(rejection: QueryRejection) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "query-refused", "The query is not understood")
+        .with_detail(rejection.body_text())
+}
+
+pub(super) fn too_many_addresses() -> Problem {
+    let title = "There are too many addresses in one request";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-addresses", title)
+        .with_detail(format!("send {MOST_ADDRESSES} at most, and the others in further requests"))
+}
+
+pub(super) fn gateway_unknown(error: impl Display) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "gateway-unknown", "There is no such gateway")
+        .with_detail(format!("nothing was changed: {error}"))
+}
+
+pub(super) fn gateway_url(error: impl Display) -> Problem {
+    let title = "The gateway's URL is refused";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "gateway-url", title)
+        .with_detail(error.to_string())
+}
+
+pub(super) fn conflict(error: impl Display) -> Problem {
+    let title = "The pool has an address otherwise";
+    Problem::new(StatusCode::CONFLICT, "address-conflict", title)
+        .with_detail(format!("nothing was changed: {error}"))
+}
+
+pub(super) fn place(error: PlaceError) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "place-refused", "There is no such place")
+        .with_detail(error.to_string())
+}
+
+pub(super) fn no_tree() -> Problem {
+    let title = "The provider's file commits to no such keys";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "tree-missing", title)
+}
+
+pub(super) fn token_key_refused(epoch: Epoch) -> Problem {
+    let title = "The provider's file doesn't commit to a key";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "token-key-refused", title)
+        .with_detail(format!("nothing was kept: it is the key of epoch {epoch}"))
+}
+
+pub(super) fn not_leased() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-leased", "Nobody has this address")
 }
 
 pub(super) fn store(error: &Error) -> Problem {

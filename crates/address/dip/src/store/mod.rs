@@ -1,45 +1,39 @@
-//! What the DIP service keeps: the pool, leases, spent tokens, token keys, gateways.
+//! What the DIP service keeps: the pool, leases, tokens' assignments, token keys, gateways.
 //!
-//! [`DipStore`] is the service's whole view of its database: each method is one transaction. No row carries a
-//! time finer than a week, and none tells when it came.
+//! [`DipStore`] is what serving asks of the database, [`PoolStore`] what operating does: each method is one transaction, but for those that
+//! say that they go on in parts. No row carries a time finer than a week, and none tells when it came.
 //!
 //! ```text
-//! address   free -> held -> quarantined -> free
-//! lease             reserved -> leased -> (gone)
-//!                   reserved -> (gone)
+//! address   available ──► reserved ──► quarantine ──► available
+//!                            └───────────────────────────┘      (nobody used it)
+//! lease     reserved ──► leased ──► ending ──► (gone)
+//!              │            └────────────────────┘
+//!              └─────────────────────────────────► (gone)
 //! ```
 
+mod operating;
 mod sqlite;
 
+pub use operating::{AlterError, ImportError, PoolStore};
 pub use sqlite::SqliteStore;
 pub use store::Error;
-
-use std::fmt;
-use std::str::FromStr;
 
 use coarse::Week;
 use dip_api::GatewayInfo;
 use epoch_keys::PublishedKey;
-use lease::{ExitAddress, LeaseId, Region};
+use lease::{ExitAddress, LeaseId, Notice, Region};
 use privacy_pass::SpendHash;
 
-/// For how many weeks nobody gets an address whose lease ended: long enough for what was sent to its former holder to
-/// stop coming.
-pub const QUARANTINE_WEEKS: u32 = 4;
-
-/// The DIP service's transactions.
-pub trait DipStore: Send + Sync + 'static {
+/// What serving asks of the database.
+pub trait DipStore: Clone + Send + Sync + 'static {
     /// Reserves an address for a token, or finds the one that it has.
     fn reserve(&self, wish: Wish) -> impl Future<Output = Result<Reservation, Error>> + Send;
 
-    /// Turns a token's reservation into a lease until `ends`, or lengthens the lease that it is already; nothing is
-    /// ever shortened. Whether there was such a reservation or lease.
+    /// Turns a token's reservation into a lease, or lengthens the lease that it is already; nothing is ever shortened.
     fn commit(
         &self,
-        token: SpendHash,
-        lease: LeaseId,
-        ends: Week,
-    ) -> impl Future<Output = Result<bool, Error>> + Send;
+        assignment: Assignment,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send;
 
     /// How a lease stands in the week `now`.
     fn standing(
@@ -48,53 +42,51 @@ pub trait DipStore: Send + Sync + 'static {
         now: Week,
     ) -> impl Future<Output = Result<Standing, Error>> + Send;
 
-    /// Lengthens a lease until `ends`; nothing is ever shortened. Whether there is such a lease.
+    /// Lengthens a lease until `ends`; nothing is ever shortened. Whether there is such a lease, not given back.
     fn extend(
         &self,
         lease: LeaseId,
         ends: Week,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Freezes or thaws the lease of an address: a frozen one gets no new tokens. Whether the address is leased.
-    fn set_frozen(
+    /// Has a lease end by `ends`, and nobody extend it any more. Whether there is such a lease.
+    fn release(
         &self,
-        address: ExitAddress,
-        frozen: bool,
+        lease: LeaseId,
+        ends: Week,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Ends what ends by the week `now`: leases (their addresses go to quarantine), reservations, quarantines, marks of
-    /// tokens. Does a part at a time; whether there is more to do.
-    fn tidy(&self, now: Week) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Ends what ends by the week `now`: leases (their addresses go to quarantine until `quarantine`), reservations, quarantines, marks
+    /// of tokens. Does a part at a time; whether there is more to do.
+    fn tidy(&self, now: Week, quarantine: Week)
+    -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Regions with a free address, by name.
+    /// Regions with an available address, by name.
     fn regions(&self) -> impl Future<Output = Result<Vec<Region>, Error>> + Send;
-
-    /// Counts of addresses, by region.
-    fn pool(&self) -> impl Future<Output = Result<Vec<RegionStatus>, Error>> + Send;
-
-    /// Adds free addresses. Those that the pool has already, of the same region and gateway, stay as they are.
-    fn import(
-        &self,
-        addresses: Vec<ExitAddress>,
-        region: Region,
-        gateway: GatewayName,
-    ) -> impl Future<Output = Result<Imported, ImportError>> + Send;
-
-    /// Names a gateway, or changes what is known of it.
-    fn set_gateway(
-        &self,
-        name: GatewayName,
-        gateway: GatewayInfo,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// Keeps token keys; one that is kept for the same epoch is replaced.
-    fn keep_token_keys(
-        &self,
-        keys: Vec<PublishedKey>,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The kept token keys, by epoch.
     fn token_keys(&self) -> impl Future<Output = Result<Vec<PublishedKey>, Error>> + Send;
+
+    /// Counts leases that began, for forecasts.
+    fn count_demand(
+        &self,
+        begun: Vec<(Region, Week, u32)>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Leases and what bought them, in the order of their ids: those after `after`, `most` of them.
+    fn leases(
+        &self,
+        after: Option<LeaseId>,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Replayed>, Error>> + Send;
+
+    /// Makes good what a database lacks that was restored from an older state: what was leased, extended and given back since. What it
+    /// has already is left as it is, and a mere reservation makes room.
+    fn replay(
+        &self,
+        leases: Vec<Replayed>,
+        now: Week,
+    ) -> impl Future<Output = Result<Replay, Error>> + Send;
 }
 
 /// What a token's holder wants, and what to remember.
@@ -112,6 +104,7 @@ pub struct Wish {
 
 /// What came of a wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is nearly always the large one")]
 pub enum Reservation {
     /// The token has this address, now or from before.
     Held(Held),
@@ -119,8 +112,10 @@ pub enum Reservation {
     UnknownRegion,
     /// All addresses of that region are taken.
     Exhausted,
-    /// The token had a lease, and that has ended.
+    /// The token had a lease, and that has ended or was given back.
     Ended,
+    /// The token has a lease whose address the operator has withdrawn.
+    Withdrawn,
 }
 
 /// An address that a lease holds.
@@ -134,91 +129,92 @@ pub struct Held {
     pub region: Region,
     /// Where it is served.
     pub gateway: GatewayInfo,
+    /// The week at whose start the reservation or lease ends as things stand.
+    pub ends: Week,
     /// Whether the lease is frozen.
     pub frozen: bool,
+    /// What its holder is to be told.
+    pub notice: Option<Notice>,
+}
+
+/// A token that bought a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The token.
+    pub token: SpendHash,
+    /// The week from whose start on no verifier takes the token.
+    pub until: Week,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its address.
+    pub address: ExitAddress,
+    /// The week at whose start it ends.
+    pub ends: Week,
+}
+
+/// What came of committing an assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// The lease began with it.
+    Begun,
+    /// The lease had begun before.
+    Again,
+    /// There is no such reservation or lease of this token, for this very address: it ended, was given back, or the address was
+    /// withdrawn before anybody had it.
+    Gone,
 }
 
 /// How a lease stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is nearly always the large one")]
 pub enum Standing {
     /// There is no such lease; a mere reservation is none.
     Unknown,
-    /// It has ended.
+    /// It has ended, or was given back.
     Ended,
+    /// The operator has withdrawn its address.
+    Withdrawn,
     /// It may be extended.
     Leased(Held),
 }
 
-/// How many addresses of a region are in which state.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct RegionStatus {
-    /// The region.
-    pub region: Region,
-    /// To be had.
-    pub free: u32,
-    /// Reserved by a token, without a grant so far.
-    pub reserved: u32,
-    /// Leased.
-    pub leased: u32,
-    /// Formerly leased, and not to be had yet.
-    pub quarantined: u32,
-}
-
-/// What an import did.
+/// A lease as the journal has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Imported {
-    /// Addresses that are new in the pool.
-    pub new: usize,
-    /// Addresses that were there already.
-    pub known: usize,
+pub struct Replayed {
+    /// The token that bought it, unless that can't be shown any more.
+    pub token: Option<SpendHash>,
+    /// The week from whose start on no verifier takes the token.
+    pub until: Week,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its address.
+    pub address: ExitAddress,
+    /// The week at whose start it ends.
+    pub ends: Week,
+    /// Whether it was given back.
+    pub ending: bool,
 }
 
-/// Why an import did nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// Nobody told about this gateway.
-    #[error("there is no gateway of this name: name it with `gateway add` first")]
-    UnknownGateway,
-    /// An address is in the pool with another region or gateway.
-    #[error("{0} is in the pool already, in another region or at another gateway")]
-    Elsewhere(ExitAddress),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] Error),
+/// What was made good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Replay {
+    /// Tokens that were marked again.
+    pub tokens: usize,
+    /// Leases that were there again, or longer or shorter than the database knew.
+    pub leases: usize,
+    /// Leases whose address another lease has, or that isn't in the pool any more; tokens that bought another lease. Nothing was done
+    /// about them: somebody has to look.
+    pub conflicts: usize,
 }
 
-/// A gateway's name, for the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewayName(String);
-
-/// A text that is no [`GatewayName`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a gateway's name is 1 to 32 lower-case letters, digits and hyphens")]
-pub struct GatewayNameError;
-
-impl GatewayName {
-    /// The name.
+impl Replay {
+    /// Both together.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for GatewayName {
-    type Err = GatewayNameError;
-
-    fn from_str(name: &str) -> Result<Self, GatewayNameError> {
-        let letters = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        if (1..=32).contains(&name.len()) && name.bytes().all(letters) {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(GatewayNameError)
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens + other.tokens,
+            leases: self.leases + other.leases,
+            conflicts: self.conflicts + other.conflicts,
         }
-    }
-}
-
-impl fmt::Display for GatewayName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coarse::{Week, system_rng};
 use dip::MintError;
-use dip::store::DipStore as _;
+use dip::store::{Assignment, Committed, DipStore as _};
 use dip_api::Regions;
 use http::header::RETRY_AFTER;
 use lease::{LeaseId, lease_end};
@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use wire::envelope::ASSIGN_SIZE;
 
 use crate::fixture::{
-    EPOCH, Mood, PURPOSE, Service, gateway, now, problem, read, sealed, start, start_unattested,
-    token,
+    EPOCH, Mood, PURPOSE, QUARANTINE, Service, gateway, now, problem, read, sealed, start,
+    start_unattested, token,
 };
 
 const UNTOUCHED: [u32; 4] = [2, 0, 0, 0];
@@ -254,7 +254,7 @@ async fn an_ended_lease_frees_its_address_after_quarantine() {
     service.clock.set(end.start());
     service.tidy().await;
     assert_eq!(service.counts("eu-1").await, [1, 0, 0, 1]);
-    let free = Week::new(end.number() + dip::store::QUARANTINE_WEEKS).start();
+    let free = Week::new(end.number() + QUARANTINE).start();
     service.clock.set(free.minus(Duration::from_secs(1)));
     service.tidy().await;
     assert_eq!(service.counts("eu-1").await, [1, 0, 0, 1]);
@@ -271,7 +271,16 @@ async fn a_stranger_cannot_commit() {
     let lease = service.assigned(&mine, "eu-1").await.lease;
     let ends = lease_end(now());
     let stranger = LeaseId::random(&mut system_rng());
-    assert!(!service.store.commit(other.spend_hash(), lease, ends).await.unwrap());
-    assert!(!service.store.commit(mine.spend_hash(), stranger, ends).await.unwrap());
+    let until = PURPOSE.spend_deadline(EPOCH).week().next();
+    let address = service.store.leases(None, 1).await.unwrap();
+    assert_eq!(address, []);
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        for (token, lease) in [(&other, lease), (&mine, stranger)] {
+            let (token, address) = (token.spend_hash(), address.parse().unwrap());
+            let assignment = Assignment { token, until, lease, address, ends };
+            let committed = service.store.commit(assignment).await.unwrap();
+            assert_eq!(committed, Committed::Gone);
+        }
+    }
     assert_eq!(service.counts("eu-1").await, [1, 1, 0, 0]);
 }

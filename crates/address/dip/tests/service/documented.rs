@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dip::{DESCRIPTION, ROUTES, router};
 use service::contract::Claims;
 
-use crate::fixture::start;
+use crate::fixture::{operator, start};
 
 #[tokio::test]
 async fn what_is_documented_is_what_is_served() {
@@ -14,11 +14,12 @@ async fn what_is_documented_is_what_is_served() {
         name: "dip",
         description: DESCRIPTION,
         routes: &ROUTES,
-        router: router(Arc::clone(&service.dip)),
+        router: router(Arc::clone(&service.dip), operator()),
         metrics: service.metrics.clone(),
         sources: &[
             include_str!("../../src/http/problems.rs"),
             include_str!("../../src/http/mod.rs"),
+            operating::PROBLEM_SOURCE,
         ],
         documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),
     };

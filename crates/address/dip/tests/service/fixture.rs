@@ -6,11 +6,13 @@ use std::sync::{Arc, LazyLock, Mutex};
 use attested::{EnclavePin, Provider, Update, Urls};
 use blind_rsa::{AwsLcSigner, RawSigner};
 use bytes::Bytes;
-use coarse::{Clock, Epoch, FixedClock, Secret, UnixTime, Week, system_rng};
-use dip::store::{DipStore, RegionStatus, SqliteStore};
+use coarse::{Clock, Epoch, FixedClock, Secret, SecretText, UnixTime, Week, system_rng};
+use dip::store::{PoolStore, SqliteStore};
 use dip::{
-    Dip, Enclave, Measures, MintError, MintFor, Minted, ROUTES, TokenGate, addresses, router,
+    Demand, Dip, Enclave, Journal, Ledger, LiveGate, Measures, MintError, MintFor, Minted, ROUTES,
+    router,
 };
+use dip_api::operator::{NamedGateway, NewAddress, RegionStatus};
 use dip_api::{Assigned, GatewayInfo, Refreshed};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use encoding::Base64Url;
@@ -19,14 +21,18 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use jws::{Compact, KeySet, SigningKey};
 use key_ring::LiveSigner;
-use lease::{Extension, ExtensionOrder, Grant, LeaseId, Order, RequestHash, TunnelEnd};
+use lease::{Extension, ExtensionOrder, Grant, LeaseId, Order, Release, RequestHash, TunnelEnd};
+use operating::Acts;
 use peer_key::PeerSecret;
 use privacy_pass::{PendingToken, SpendHash, Token, TokenHeader, TokenResponse, TokenSeed};
 use serde_json::json;
-use service::{BaseUrl, ClientConfig, HttpClient, ReceivedProblem, ServeConfig, Server};
+use service::{
+    BaseUrl, ClientConfig, HttpClient, OperatorSecret, ReceivedProblem, ServeConfig, Server, Steps,
+};
 use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use trail::Trail;
 use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN_SIZE, REFRESH_SIZE, REQUEST_OVERHEAD};
 
 pub(crate) const ISSUER: &str = "issuer.example";
@@ -98,6 +104,8 @@ pub(crate) fn signing_key(seed: u8) -> SigningKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Grants,
+    /// Signs that the lease is given back.
+    Releases,
     Refuses,
     /// Signs a grant for another lease.
     GrantsAnotherLease,
@@ -185,7 +193,11 @@ impl Enclave for FakeEnclave {
                     Mood::GrantsAnotherRequest => RequestHash([9; 32]),
                     _ => order.request,
                 };
-                Extension { lease: lease(order.lease), request, ends }.sign(&key)
+                let lease = lease(order.lease);
+                match mood {
+                    Mood::Releases => Release { lease, request, ends }.sign(&key),
+                    _ => Extension { lease, request, ends }.sign(&key),
+                }
             }
         };
         let grant = match mood {
@@ -221,15 +233,22 @@ pub(crate) async fn start_unattested() -> Service {
     let store = SqliteStore::open(&room.path().join("dip.sqlite")).unwrap();
     let (keys, tree) = published();
     store.keep_token_keys(keys).await.unwrap();
-    store.set_gateway("one".parse().unwrap(), gateway()).await.unwrap();
+    let named = NamedGateway { name: "one".parse().unwrap(), gateway: gateway() };
+    store.set_gateway(named).await.unwrap();
     for (block, region) in [("192.0.2.0/30", "eu-1"), ("198.51.100.1", "us-1")] {
-        let addresses = addresses(block.parse().unwrap(), &[]).unwrap();
-        let (region, gateway) = (region.parse().unwrap(), "one".parse().unwrap());
-        store.import(addresses, region, gateway).await.unwrap();
+        let addresses = block.parse::<pool::Block>().unwrap().addresses();
+        let new = addresses.map(|address| NewAddress {
+            address,
+            region: region.parse().unwrap(),
+            gateway: "one".parse().unwrap(),
+        });
+        store.import(new.collect(), false).await.unwrap();
     }
-    let (gate, ignored) =
-        TokenGate::new(&provider(tree), &store.token_keys().await.unwrap()).unwrap();
-    assert_eq!((gate.keys(), ignored), (2, 0));
+    let gate = LiveGate::open(provider(tree), &store).await.unwrap();
+    assert_eq!(gate.present().keys(), 2);
+    let journal = Journal::open(&room.path().join("journal.sqlite")).unwrap();
+    let (ledger, replay) = Ledger::open(store.clone(), journal, now().week()).await.unwrap();
+    assert_eq!(replay, dip::store::Replay::default());
 
     let clock = Arc::new(FixedClock::new(now()));
     let enclave = FakeEnclave(Arc::new(Inner {
@@ -242,13 +261,17 @@ pub(crate) async fn start_unattested() -> Service {
     }));
     let metrics = Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>);
     let dip = Arc::new(Dip {
-        store: store.clone(),
+        ledger,
         enclave: EnclaveWatch::new(enclave.clone()),
         order_key: LiveSigner::fixed(signing_key(2)),
         gate,
         provider: Bytes::from_static(b"{}"),
+        quarantine: QUARANTINE,
+        acts: Acts::new(Trail::of(room.path()), Arc::clone(&clock) as Arc<dyn Clock>),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        demand: Demand::default(),
         measures: Measures::new(&metrics),
+        steps: Steps::default(),
     });
     let listen = "127.0.0.1:0".parse().unwrap();
     let config =
@@ -256,10 +279,19 @@ pub(crate) async fn start_unattested() -> Service {
     let server = Server::bind(config, ()).await.unwrap();
     let url = BaseUrl::plain(server.local_addr()).unwrap();
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(server.run_until(router(Arc::clone(&dip)), async {
+    tokio::spawn(server.run_until(router(Arc::clone(&dip), operator()), async {
         let _ = stopped.await;
     }));
     Service { enclave, clock, store, dip, metrics, url, _stop: stop, room }
+}
+
+/// Weeks that an address rests after a lease.
+pub(crate) const QUARANTINE: u32 = 5;
+
+const OPERATOR: &str = "an-operator-of-the-service";
+
+pub(crate) fn operator() -> OperatorSecret {
+    OperatorSecret::new(SecretText::new(OPERATOR.to_owned())).unwrap()
 }
 
 pub(crate) fn gateway() -> GatewayInfo {
@@ -340,15 +372,42 @@ impl Service {
         read(&self.refresh(lease).await)
     }
 
-    /// Free, reserved, leased, quarantined addresses of a region.
+    /// What an operator asks for.
+    pub(crate) async fn look(&self, path: &str) -> Response<Bytes> {
+        let request = Request::get(self.url.join(path).unwrap());
+        let request = request.header(AUTHORIZATION, format!("Bearer {OPERATOR}"));
+        let request = request.body(Bytes::new()).unwrap();
+        HttpClient::new(ClientConfig::default(), ()).send(request).await.unwrap()
+    }
+
+    /// What an operator does.
+    pub(crate) async fn operate(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Response<Bytes> {
+        let body = serde_json::to_string(body).unwrap();
+        self.post(path, &[format!("Bearer {OPERATOR}")], body).await
+    }
+
+    /// What an operator does without a further word.
+    pub(crate) async fn act(&self, path: &str) -> Response<Bytes> {
+        self.post(path, &[format!("Bearer {OPERATOR}")], String::new()).await
+    }
+
+    pub(crate) async fn status(&self, region: &str) -> RegionStatus {
+        let survey = self.store.survey(self.clock.now().week()).await.unwrap();
+        let mut of_region = survey.into_iter().filter(|one| one.status.region.as_str() == region);
+        of_region.next().unwrap().status
+    }
+
+    /// Available, reserved, leased (with grace), quarantined addresses of a region.
     pub(crate) async fn counts(&self, region: &str) -> [u32; 4] {
-        let pool = self.store.pool().await.unwrap();
-        let of_region = |status: &&RegionStatus| status.region.as_str() == region;
-        let status = pool.iter().find(of_region).unwrap();
-        [status.free, status.reserved, status.leased, status.quarantined]
+        let status = self.status(region).await;
+        [status.available, status.reserved, status.leased + status.grace, status.quarantine]
     }
 
     pub(crate) async fn tidy(&self) {
-        while self.store.tidy(self.clock.now().week()).await.unwrap() {}
+        while self.dip.tidy().await.unwrap() {}
     }
 }

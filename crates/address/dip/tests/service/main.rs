@@ -7,6 +7,8 @@ mod documented;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod operate;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod tokens;

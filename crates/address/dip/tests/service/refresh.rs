@@ -2,11 +2,12 @@
 
 use coarse::{Week, system_rng};
 use dip::store::{DipStore as _, Standing};
-use lease::{LeaseId, lease_end};
+use dip_api::operator::{Category, LEASE_MARK, LeaseView, Mark, MarkLease};
+use lease::{LeaseId, Notice, lease_end, release_end};
 use serde_json::json;
 use wire::envelope::REFRESH_SIZE;
 
-use crate::fixture::{Mood, Service, gateway, now, problem, sealed, start, token};
+use crate::fixture::{Mood, Service, gateway, now, problem, read, sealed, start, token};
 
 /// A lease, and the week in which it ends.
 async fn leased(service: &Service) -> (LeaseId, Week) {
@@ -93,20 +94,53 @@ async fn an_ended_lease_gets_no_order() {
 }
 
 #[tokio::test]
-async fn the_order_says_that_a_lease_is_frozen() {
+async fn the_order_says_that_a_lease_is_frozen_and_why() {
     let service = start().await;
     let lease = service.assigned(&token(), "us-1").await.lease;
     let address = "198.51.100.1".parse().unwrap();
-    assert!(service.store.set_frozen(address, true).await.unwrap());
+    let notice =
+        Notice { reference: "case-7".parse().unwrap(), text: "too much mail".parse().unwrap() };
+    let mark = |mark| MarkLease { address, mark, category: Category::Spam };
+    let frozen: LeaseView =
+        read(&service.operate(LEASE_MARK, &mark(Mark::Freeze(notice.clone()))).await);
+    assert!(frozen.frozen);
     service.refreshed(lease).await;
-    assert!(service.enclave.last_extension().frozen);
-    assert!(service.store.set_frozen(address, false).await.unwrap());
+    let order = service.enclave.last_extension();
+    assert_eq!((order.frozen, order.notice), (true, Some(notice)));
+    let thawed: LeaseView = read(&service.operate(LEASE_MARK, &mark(Mark::Thaw)).await);
+    assert!(!thawed.frozen);
     service.refreshed(lease).await;
-    assert!(!service.enclave.last_extension().frozen);
-    let free = "192.0.2.1".parse().unwrap();
-    let other = "192.0.2.2".parse().unwrap();
-    assert!(!service.store.set_frozen(free, true).await.unwrap());
-    assert!(!service.store.set_frozen(other, true).await.unwrap());
+    let order = service.enclave.last_extension();
+    assert_eq!((order.frozen, order.notice), (false, None));
+    let free = MarkLease { address: "192.0.2.1".parse().unwrap(), ..mark(Mark::Thaw) };
+    assert_eq!(problem(&service.operate(LEASE_MARK, &free).await), (404, "not-leased".into()));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_given_back_ends_when_its_tokens_have() {
+    let service = start().await;
+    let (lease, _) = leased(&service).await;
+    service.enclave.set_mood(Mood::Releases);
+    service.enclave.set_ends(release_end(now()));
+    service.refreshed(lease).await;
+    assert_eq!(service.status("eu-1").await.grace, 1);
+    service.enclave.set_mood(Mood::Grants);
+    assert_eq!(problem(&service.refresh(lease).await), (410, "lease-ended".into()));
+    service.tidy().await;
+    assert_eq!(service.counts("eu-1").await, [1, 0, 1, 0]);
+    service.clock.set(release_end(now()).start());
+    service.tidy().await;
+    assert_eq!(service.counts("eu-1").await, [1, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_release_of_something_else_ends_nothing() {
+    let service = start().await;
+    let (lease, end) = leased(&service).await;
+    service.enclave.set_mood(Mood::Releases);
+    service.enclave.set_keys(8, 1);
+    assert_eq!(problem(&service.refresh(lease).await), (503, "enclave-unavailable".into()));
+    assert!(is_leased(&service, lease, Week::new(end.number() - 1)).await);
 }
 
 #[tokio::test]

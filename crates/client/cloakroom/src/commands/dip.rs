@@ -39,6 +39,13 @@ pub(crate) async fn run(global: &Global, command: Dip) -> Result<(), Failure> {
             session.forget()?;
             status(global, &session)
         }
+        Dip::GiveBack { .. } => {
+            session.give_back().await?;
+            note(
+                "The address is given back. What this device still holds for it ends within three days.",
+            );
+            status(global, &session)
+        }
         Dip::Export { out } => export(&session, out.as_deref()).await,
     }
 }
@@ -68,6 +75,11 @@ fn status(global: &Global, session: &Session) -> Result<(), Failure> {
             line(format_args!("region         {}", minted.region));
             line(format_args!("access until   {}", minted.dat_ends));
             line(format_args!("refresh before {}", minted.drt_ends));
+            if let Some(notice) = leased.frozen.as_ref() {
+                line(format_args!("FROZEN         case {}: {}", notice.reference, notice.text));
+            } else if let Some(notice) = minted.notice.as_ref() {
+                line(format_args!("notice         case {}: {}", notice.reference, notice.text));
+            }
         }
         (State::Nothing, _) => line("No dedicated IP. Get one: cloakroom dip assign"),
         _ => line("A token is being drawn or waits to be used. Go on: cloakroom dip assign"),
@@ -86,6 +98,8 @@ fn describe(leased: &Leased, device: &PeerKey) -> Value {
         "drt_ends": minted.drt_ends.to_string(),
         "device_key": device,
         "gateway": leased.gateway,
+        "frozen": leased.frozen,
+        "notice": minted.notice,
     })
 }
 

@@ -176,6 +176,7 @@ pub(crate) fn refresh_at(to: &SealingKey, now: UnixTime) -> (Request, AnswerKey)
         drt: drt.sign(&SigningKey::from_seed(&Secret::new(MINTING_SEED)).unwrap(), NOW).unwrap(),
         device: device.public(),
         device_proof: None,
+        give_back: false,
     };
     let (sealed, answer) = request.seal(&device, drt.lease, to, &mut system_rng()).unwrap();
     let order = ExtensionOrder {
@@ -184,6 +185,7 @@ pub(crate) fn refresh_at(to: &SealingKey, now: UnixTime) -> (Request, AnswerKey)
         region: drt.region,
         request: RequestHash(digest(&SHA256, &sealed).as_ref().try_into().unwrap()),
         frozen: false,
+        notice: None,
     };
     let order = order.sign(&key(3), now).unwrap().as_str().as_bytes().to_vec();
     (Request::Refresh { order, sealed }, answer)
@@ -198,5 +200,6 @@ pub(crate) fn refusal(answer: &Result<Answer, Failure>, key: &AnswerKey) -> Opti
     match Sealed::decode(&key.open(sealed, envelope::ANSWER_SIZE).unwrap()).unwrap() {
         Sealed::Granted(_) => None,
         Sealed::Refused(refusal) => Some(refusal),
+        Sealed::Frozen(_) | Sealed::GivenBack => panic!("neither"),
     }
 }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coarse::Secret;
 use jws::Compact;
-use lease::{Dat, Order};
-use minting::Drt;
+use lease::{Dat, LONGEST_NOTICE, LONGEST_REFERENCE, Notice, Order};
+use minting::{Answer, Drt};
 use seal::KeyProof;
 use serde_json::{Value, json};
 use wire::envelope::{ANSWER_OVERHEAD, ANSWER_SIZE, ASSIGN_SIZE, REFRESH_SIZE};
@@ -103,7 +103,12 @@ fn refusals_and_grants_have_one_size() {
     let not_refreshed = world.refresh(&refresh);
     assert!(granted.refusal().is_none() && refused.refusal().is_some());
     assert!(refreshed.refusal().is_none() && not_refreshed.refusal().is_some());
-    for shown in [granted, refused, refreshed, not_refreshed, world.assign_content(b"?")] {
+    let mut given_back = world.leased(1, 0);
+    let frozen = world.refresh_at(&given_back, |order| order.frozen = true, NOW);
+    given_back.give_back = true;
+    let given_back = world.refresh(&given_back);
+    let strange = world.assign_content(b"?");
+    for shown in [granted, refused, refreshed, not_refreshed, frozen, given_back, strange] {
         assert_eq!(shown.size, ANSWER_SIZE + ANSWER_OVERHEAD);
     }
 }
@@ -119,17 +124,25 @@ fn the_longest_content_fits_its_envelopes() {
         region: "r".repeat(32).parse().unwrap(),
         ..World::order(&request)
     };
+    // Nothing takes more room in JSON than a quotation mark.
+    let notice = Notice {
+        reference: "/".repeat(LONGEST_REFERENCE).parse().unwrap(),
+        text: "\"".repeat(LONGEST_NOTICE).parse().unwrap(),
+    };
+    let order = Order { notice: Some(notice.clone()), ..order };
     let minted = world.assign_at(&request, &order, NOW).minted();
+    assert_eq!(minted.notice, Some(notice));
     let refresh = minting::RefreshRequest {
         srt: world.srt(1, u32::MAX),
         drt: minted.drt,
         device: request.device,
         device_proof: Some(KeyProof::from_bytes([0xff; 32])),
+        give_back: true,
     };
     assert!(refresh.encode().unwrap().len() + 2 < REFRESH_SIZE);
     let place = |asked: &mut lease::ExtensionOrder| {
         asked.ip = order.ip;
         asked.region = order.region.clone();
     };
-    assert_eq!(world.refresh_at(&refresh, place, NOW).refusal(), None);
+    assert_eq!(world.refresh_at(&refresh, place, NOW).answer, Answer::GivenBack);
 }

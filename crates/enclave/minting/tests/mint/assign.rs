@@ -6,7 +6,7 @@ use blind_rsa::{BlindingFactor, RawSigner};
 use coarse::{Epoch, Secret, UnixTime, system_rng};
 use epoch_keys::{CommitmentTree, Proof, Purpose, TreePin};
 use jws::{Compact, KeySet, SigningKey};
-use lease::{Dat, ExtensionOrder, Grant, LeaseId, Order, RequestHash};
+use lease::{Dat, ExtensionOrder, Grant, LeaseId, Notice, Order, RequestHash};
 use minting::{AssignRequest, Drt, Mint, Refusal};
 use privacy_pass::{KeyId, PendingToken, Token};
 use receipt::{ACCOUNTS, ENCLAVE_AUDIENCE, Entitlement, Entitlements, ISSUER_AUDIENCE, Srt};
@@ -310,6 +310,7 @@ fn an_order_is_the_dip_services_own_and_nothing_else() {
         region: region.clone(),
         request: RequestHash(*token.as_bytes()),
         frozen: false,
+        notice: None,
     };
     let grant = Grant { lease, token, ends: lease::lease_end(NOW) };
     let good = order.sign(&world.orders, NOW).unwrap();
@@ -375,5 +376,5 @@ fn a_frozen_lease_gets_no_tokens_by_its_old_token_either() {
     let world = World::new();
     let request = world.drawn(1, 0, 1);
     let order = Order { frozen: true, ..World::order(&request) };
-    assert_eq!(world.assign_at(&request, &order, NOW).refusal(), Some(Refusal::Frozen));
+    assert_eq!(world.assign_at(&request, &order, NOW).frozen(), Notice::frozen());
 }

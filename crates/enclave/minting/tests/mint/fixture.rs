@@ -8,7 +8,7 @@ use coarse::{Epoch, Secret, UnixTime, system_rng};
 use encoding::Base64Url;
 use epoch_keys::{CommitmentTree, PublishedKey, Purpose, TreePin};
 use jws::{Compact, KeySet, SigningKey};
-use lease::{ExtensionOrder, LeaseId, Order, RequestHash};
+use lease::{ExtensionOrder, LeaseId, Notice, Order, RequestHash};
 use minting::{
     Answer, AssignRequest, Drt, Mint, Minted, Observer, Outcome, RefreshRequest, Refusal,
 };
@@ -71,6 +71,7 @@ impl Shown {
         match self.answer {
             Answer::Granted(minted) => minted,
             Answer::Refused(refusal) => panic!("refused: {refusal}"),
+            Answer::Frozen(_) | Answer::GivenBack => panic!("no tokens"),
         }
     }
 
@@ -81,6 +82,16 @@ impl Shown {
                 assert!(self.grant.is_none(), "a refusal came with a grant");
                 Some(*refusal)
             }
+            Answer::Frozen(_) | Answer::GivenBack => panic!("neither"),
+        }
+    }
+
+    /// What the provider says of a lease that it froze.
+    pub(crate) fn frozen(self) -> Notice {
+        assert!(self.grant.is_none(), "a frozen lease came with a grant");
+        match self.answer {
+            Answer::Frozen(notice) => notice,
+            _ => panic!("not frozen"),
         }
     }
 }
@@ -186,6 +197,7 @@ impl World {
             region: "eu-1".parse().unwrap(),
             token: request.token.spend_hash(),
             frozen: false,
+            notice: None,
         }
     }
 
@@ -246,6 +258,7 @@ impl World {
             drt: minted.drt,
             device: device().public(),
             device_proof: None,
+            give_back: false,
         }
     }
 
@@ -262,6 +275,7 @@ impl World {
             region: "eu-1".parse().unwrap(),
             request: RequestHash(digest(&SHA256, sealed).as_ref().try_into().unwrap()),
             frozen: false,
+            notice: None,
         }
     }
 

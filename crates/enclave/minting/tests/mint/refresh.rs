@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use coarse::{UnixTime, system_rng};
 use jws::{Compact, KeySet};
-use lease::{Dat, DipDetails, ENCLAVE, Extension, ExtensionOrder, Grant, LeaseId, Order};
-use minting::{Drt, RefreshRequest, Refusal};
+use lease::{
+    Dat, DipDetails, ENCLAVE, Extension, ExtensionOrder, Grant, LeaseId, Notice, Order, Release,
+};
+use minting::{Answer, Drt, RefreshRequest, Refusal};
 use privacy_pass::SpendHash;
 use receipt::{ACCOUNTS, Entitlement, Entitlements, ISSUER_AUDIENCE, Srt, SubscriptionVersion};
 use wire::envelope;
@@ -165,12 +167,50 @@ fn a_drt_is_for_its_own_lease_address_and_region() {
 fn a_frozen_lease_gets_a_notice_and_only_its_holder_does() {
     let world = World::new();
     let mut request = world.leased(1, 0);
-    let frozen = |order: &mut ExtensionOrder| order.frozen = true;
-    let refusal = world.refresh_at(&request, frozen, NOW).refusal();
-    assert_eq!(refusal, Some(Refusal::Frozen));
+    let said = Notice { reference: "17".parse().unwrap(), text: "stop it".parse().unwrap() };
+    let frozen = |order: &mut ExtensionOrder| {
+        order.frozen = true;
+        order.notice = Some(said.clone());
+    };
+    assert_eq!(world.refresh_at(&request, frozen, NOW).frozen(), said);
+    let silently = |order: &mut ExtensionOrder| order.frozen = true;
+    assert_eq!(world.refresh_at(&request, silently, NOW).frozen(), Notice::frozen());
     request.srt = world.srt(2, 0);
     let refusal = world.refresh_at(&request, frozen, NOW).refusal();
     assert_eq!(refusal, Some(Refusal::OtherSubscription));
+}
+
+#[test]
+fn a_notice_comes_with_the_tokens_of_a_lease_that_is_not_frozen() {
+    let world = World::new();
+    let request = world.leased(1, 0);
+    let said = Notice { reference: "17".parse().unwrap(), text: "please".parse().unwrap() };
+    let with = |order: &mut ExtensionOrder| order.notice = Some(said.clone());
+    assert_eq!(world.refresh_at(&request, with, NOW).minted().notice, Some(said.clone()));
+    assert_eq!(world.refresh(&request).minted().notice, None);
+}
+
+#[test]
+fn a_lease_is_given_back_by_its_holder_alone_and_no_tokens_come_of_it() {
+    let world = World::new();
+    let mut request = world.leased(1, 0);
+    request.give_back = true;
+    for frozen in [false, true] {
+        let shown = world.refresh_at(&request, |order| order.frozen = frozen, NOW);
+        assert_eq!(shown.answer, Answer::GivenBack);
+        let keys = KeySet::from(world.mint.minting_key());
+        let grant = shown.grant.unwrap();
+        let release = Release::verify(grant.as_str(), &keys).unwrap();
+        assert_eq!(release.lease, LeaseId::from_bytes([0xaa; 16]));
+        assert_eq!(Extension::verify(grant.as_str(), &keys), Err(jws::Error::Type));
+        // When the last access token for the address has ended.
+        assert!(release.ends.start() >= Dat::end(NOW).start().plus(jws::CLOCK_SKEW));
+        assert!(release.ends <= NOW.plus(lease::DAT_LIFE).week().next());
+    }
+    request.srt = world.srt(2, 0);
+    assert_eq!(world.refresh(&request).refusal(), Some(Refusal::OtherSubscription));
+    request.srt = world.srt(1, 1);
+    assert_eq!(world.refresh(&request).refusal(), Some(Refusal::Reset));
 }
 
 #[test]
@@ -191,6 +231,7 @@ fn one_srt_refreshes_one_of_ten_leases() {
                 drt: drt.sign(&minting_key(), NOW).unwrap(),
                 device: other_device().public(),
                 device_proof: None,
+                give_back: false,
             };
             world.refresh_at(&request, |order| order.lease = drt.lease, NOW).refusal()
         })
@@ -215,7 +256,7 @@ fn an_order_is_the_dip_services_own_and_for_this_request() {
         order.sign(&role_key(9), NOW).unwrap(),
         order.sign(&minting_key(), NOW).unwrap(),
         order.sign(&world.orders, NOW.minus(lease::ORDER_LIFE + jws::CLOCK_SKEW)).unwrap(),
-        Order { lease, ip, region: region.clone(), token, frozen: false }
+        Order { lease, ip, region: region.clone(), token, frozen: false, notice: None }
             .sign(&world.orders, NOW)
             .unwrap(),
         Grant { lease, token, ends }.sign(&world.orders).unwrap(),

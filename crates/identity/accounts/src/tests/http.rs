@@ -377,7 +377,7 @@ async fn what_is_documented_is_what_is_served() {
         routes: &ROUTES,
         router,
         metrics,
-        sources: &[include_str!("../routes.rs")],
+        sources: &[include_str!("../routes.rs"), operating::PROBLEM_SOURCE],
         documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),
     };
     assert_eq!(claims.deviations().await.unwrap(), [""; 0]);

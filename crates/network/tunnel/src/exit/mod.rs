@@ -17,7 +17,7 @@ mod peer;
 mod tcp;
 mod udp;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -161,6 +161,12 @@ impl ExitHandle {
         let known = self.0.grants.remove(public_key);
         self.0.wake();
         known
+    }
+
+    /// Whether flows can leave from `exit_address`: inner packets are IPv4, and a flow that is IPv4 inside is so outside.
+    #[must_use]
+    pub const fn carries(&self, exit_address: IpAddr) -> bool {
+        exit_address.is_ipv4()
     }
 
     /// How many peers have a grant that hasn't expired.
