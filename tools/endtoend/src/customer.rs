@@ -54,6 +54,17 @@ impl Customer {
         })
     }
 
+    /// Another device of the same customer, with a key of its own.
+    #[must_use]
+    pub fn on_another_device(&self) -> Self {
+        Self {
+            services: self.services.clone(),
+            account: self.account.clone(),
+            subscription: self.subscription,
+            device: PeerSecret::random(&mut system_rng()),
+        }
+    }
+
     /// Logs in: a fresh subscription receipt.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Asking each service by hand, over HTTP, as anybody can.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result, anyhow};
 use attested::{Attested, NONCE_LEN, Provider, Served, SignedProvider};
 use bytes::Bytes;
@@ -7,7 +9,7 @@ use coarse::{Clock as _, Epoch, SystemClock, UnixTime, system_rng};
 use dip_api::{Assign, Refresh};
 use encoding::Base64Url;
 use epoch_keys::{PublishedKey, Purpose};
-use gateway_api::AddPeer;
+use gateway_api::{AddPeer, Peer};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request};
 use http_client::{ClientConfig, HttpClient, ReceivedProblem};
@@ -18,7 +20,10 @@ use peer_key::PeerKey;
 use privacy_pass::{MEDIA_TYPE_REQUEST, TokenRequest};
 use rand_core::Rng as _;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use wire::http::{GENERATE_TOKENS, MintRequest, REFRESH_TOKENS};
+
+use crate::tunnel;
 
 /// The region of the pool.
 pub const REGION: &str = "demo";
@@ -209,13 +214,41 @@ pub fn ask(
     headers: &[(&str, &str)],
     body: Vec<u8>,
 ) -> Result<Answer> {
+    ask_by(ClientConfig::default(), method, base, path, headers, body)
+}
+
+/// The gateway's answer to what is asked from inside the tunnel with this proxy.
+///
+/// # Errors
+/// When there is no answer.
+pub fn ask_inside(
+    proxy: SocketAddr,
+    peer: &Peer,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Answer> {
+    let config = ClientConfig { proxy: Some(proxy), ..ClientConfig::default() };
+    let base = format!("http://{}", tunnel::inside(peer));
+    let body = if method == Method::GET { vec![] } else { body.to_string().into_bytes() };
+    ask_by(config, method, &base, path, &[(CONTENT_TYPE.as_str(), "application/json")], body)
+}
+
+fn ask_by(
+    config: ClientConfig,
+    method: Method,
+    base: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Answer> {
     let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Bytes::from(body))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = HttpClient::new(ClientConfig::default(), ());
+    let client = HttpClient::new(config, ());
     let response =
         runtime.block_on(client.send(request)).with_context(|| format!("asking {base}{path}"))?;
     let problem = ReceivedProblem::from_response(&response).slug().to_owned();

@@ -1,13 +1,16 @@
 //! Through a gateway to a web server.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use gateway_api::Peer;
+use gateway_api::{INSIDE_PORT, Peer};
 use peer_key::PeerSecret;
 use tunnel::{Client, ClientConfig, ClientHandle};
+
+use crate::eventually;
 
 /// How long the network may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +61,49 @@ pub fn connect(proxy: SocketAddr, to: SocketAddr) -> Result<(TcpStream, u8)> {
     stream.read_exact(&mut reply)?;
     let [_, code, ..] = reply;
     Ok((stream, code))
+}
+
+/// Where the gateway is asked from inside the tunnel of a device that it has let in.
+#[must_use]
+pub fn inside(peer: &Peer) -> SocketAddr {
+    (peer.tunnel.resolver, INSIDE_PORT).into()
+}
+
+/// A door on loopback that leads through a tunnel's proxy to `to`, for what knows addresses only. It stays open as long as the
+/// process lives.
+///
+/// # Errors
+/// When there is no port for it.
+pub fn door(proxy: SocketAddr, to: SocketAddr) -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            thread::spawn(move || lead_through(near, proxy, to));
+        }
+    });
+    Ok(address)
+}
+
+/// Carries a connection on until both sides have said all. Whoever opened it hears the rest from its other end.
+fn lead_through(near: TcpStream, proxy: SocketAddr, to: SocketAddr) -> Result<()> {
+    // The gateway takes few connections of one device at a time; a former one may not have come to its end yet.
+    let far = eventually(|| {
+        let (far, code) = connect(proxy, to)?;
+        ensure!(code == CONNECTED, "the proxy refused with {code}");
+        Ok(far)
+    })?;
+    far.set_read_timeout(None)?;
+    let (near_too, far_too) = (near.try_clone()?, far.try_clone()?);
+    let back = thread::spawn(move || carry(&far_too, &near_too));
+    carry(&near, &far);
+    let _ = back.join();
+    Ok(())
+}
+
+fn carry(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 /// The address that the web server sees when it is asked through a proxy.

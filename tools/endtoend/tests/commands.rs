@@ -90,6 +90,10 @@ fn what_cannot_be_parsed_is_not_tried() -> Result<()> {
         &["trust", "add"],
         &["--source", "here", "status"],
         &["connect", "--proxy", "1080"],
+        &["device", "remove"],
+        &["device", "remove", "--yes"],
+        &["device", "remove", "thumb", "--yes"],
+        &["device", "restore", "AAAA"],
         &["attestation", "verify", "--document", "x"],
         &["completions", "dos"],
     ] {
@@ -99,7 +103,9 @@ fn what_cannot_be_parsed_is_not_tried() -> Result<()> {
     }
     let help = cloakroom(&["--help"], "")?;
     assert_eq!(help.status, 0);
-    for command in ["trust", "account", "dip", "connect", "attestation", "provider", "demo"] {
+    for command in
+        ["trust", "account", "dip", "device", "connect", "attestation", "provider", "demo"]
+    {
         assert!(help.out.contains(command), "{command}");
     }
     assert_eq!(cloakroom(&["completions", "bash"], "")?.status, 0);
@@ -113,6 +119,15 @@ fn without_trust_each_command_says_what_to_do_first() -> Result<()> {
         failed(&user.run(arguments)?, 1, "cloakroom trust add FILE");
     }
     failed(&user.log_in()?, 1, "cloakroom trust add FILE");
+    let thumbprint = "-".repeat(42) + "8";
+    for arguments in [
+        &["device", "list"][..],
+        &["device", "remove", &thumbprint, "--yes"],
+        &["device", "remove", "--yes", &thumbprint],
+        &["device", "restore", &thumbprint],
+    ] {
+        failed(&user.run(arguments)?, 1, "cloakroom connect");
+    }
     for arguments in [&["dip", "refresh"][..], &["dip", "export"], &["connect", "--foreground"]] {
         failed(&user.run(arguments)?, 1, "cloakroom dip assign");
     }

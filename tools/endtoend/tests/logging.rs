@@ -9,7 +9,7 @@ use coarse::{Secret, SecretText};
 use encoding::Base64Url;
 use jws::{Compact, SigningKey};
 use lease::{ExitAddress, LeaseId};
-use peer_key::{PeerKey, PeerSecret};
+use peer_key::{PeerKey, PeerSecret, Thumbprint};
 use privacy_pass::{Nonce, SpendHash, Token};
 use receipt::SubscriptionId;
 
@@ -116,6 +116,7 @@ fn where_there_is_a_debug_it_shows_nothing() {
         (format!("{lease:?}"), "LeaseId(..)"),
         (format!("{address:?}"), "ExitAddress(..)"),
         (format!("{device:?}"), "PeerKey(..)"),
+        (format!("{:?}", Thumbprint::from(&device)), "Thumbprint(..)"),
         (format!("{:?}", SpendHash::from_bytes([7; 32])), "SpendHash(..)"),
         (format!("{:?}", Base64Url(vec![7; 9])), "Base64Url(9 bytes)"),
     ] {

@@ -78,6 +78,7 @@ fn a_stock_clients_tunnel_ends_with_its_grant() {
         mtu: tunnel::DEFAULT_MTU,
         policy: DestinationPolicy { local: true, never: vec![] },
         limits: Limits::default(),
+        control: None,
         now: Arc::new(move || now.load(Ordering::SeqCst)),
     };
     let exit = Exit::spawn(config, ()).unwrap();

@@ -1,5 +1,6 @@
 //! Who may be a peer: whoever holds the device key that a good DAT for an address of this gateway names.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,21 +14,31 @@ use telemetry::Metrics;
 use tokio::sync::Mutex;
 use tunnel::{ExitHandle, Network, PeerGrant};
 
-use crate::grants::{Error, Grant, GrantStore};
+use crate::grants::{Error, Grant, GrantStore, Kept};
 use crate::measure::Measures;
 
 /// The gateway: grants, the enclave whose tokens it takes, and the exit.
 pub struct Gateway<S, A> {
-    store: S,
+    pub(crate) store: S,
     enclave: EnclaveWatch<A>,
-    exit: ExitHandle,
-    serves: Vec<Network>,
-    tunnel: TunnelEnd,
-    clock: Arc<dyn Clock>,
+    pub(crate) exit: ExitHandle,
+    terms: Terms,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) measures: Measures,
     /// Held from a grant's keeping until the exit has it, so that the exit ends up with the grant that is kept.
-    changing: Mutex<()>,
+    pub(crate) changing: Mutex<()>,
     restored: AtomicBool,
+}
+
+/// What a gateway serves.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Which leased addresses.
+    pub serves: Vec<Network>,
+    /// Where its tunnels end.
+    pub tunnel: TunnelEnd,
+    /// How many devices may use one address at a time.
+    pub devices: NonZero<u32>,
 }
 
 /// Why a device doesn't become a peer.
@@ -45,19 +56,21 @@ pub enum Refused {
     Address,
     /// The token is for an address that this gateway serves, and its tunnels can't carry.
     NotCarried,
+    /// Another device of its address removed it.
+    Removed,
+    /// As many devices as may use the address at a time do.
+    Full,
     /// The database failed.
     Store(Error),
 }
 
 impl<S: GrantStore, A: Attestor> Gateway<S, A> {
-    /// A gateway for the addresses in `serves`, whose tunnels end at `tunnel`, and which counts in `metrics`. It has
-    /// no peers until [`restore`](Self::restore).
+    /// A gateway on these terms, which counts in `metrics`. It has no peers until [`restore`](Self::restore).
     pub fn new(
         store: S,
         enclave: EnclaveWatch<A>,
         exit: ExitHandle,
-        serves: Vec<Network>,
-        tunnel: TunnelEnd,
+        terms: Terms,
         clock: Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Self {
@@ -66,8 +79,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
             store,
             enclave,
             exit,
-            serves,
-            tunnel,
+            terms,
             clock,
             measures,
             changing: Mutex::new(()),
@@ -92,10 +104,15 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
     pub async fn admit(&self, dat: Compact, device: PeerKey) -> Result<Peer, Refused> {
         let grant = self.check(dat, device).await?;
         let _changing = self.changing.lock().await;
-        let grant = self.store.keep(grant).await.map_err(Refused::Store)?;
+        let (most, now) = (self.terms.devices, self.clock.now().hour());
+        let grant = match self.store.keep(grant, most, now).await.map_err(Refused::Store)? {
+            Kept::InForce(grant) => grant,
+            Kept::Removed => return Err(Refused::Removed),
+            Kept::Full => return Err(Refused::Full),
+        };
         self.let_in(&grant);
         let Grant { address, ends, .. } = grant;
-        Ok(Peer { exit_address: address, ends, tunnel: self.tunnel.clone() })
+        Ok(Peer { exit_address: address, ends, tunnel: self.terms.tunnel.clone() })
     }
 
     /// Puts the kept grants in force again after a restart: each is checked as if it came anew, and forgotten if its
@@ -119,7 +136,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
                     | Refused::NotAttested
                     | Refused::Store(_),
                 ) => {}
-                Err(Refused::Dat | Refused::Expired | Refused::Device) => stale.push(kept.device),
+                Err(_) => stale.push(kept.device),
             }
         }
         self.store.forget(stale).await?;
@@ -127,7 +144,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
         Ok(())
     }
 
-    /// Forgets what has ended. (The exit has closed those tunnels by itself.)
+    /// Forgets grants and removals that have ended. (The exit has closed those tunnels by itself.)
     ///
     /// # Errors
     /// As the store.
@@ -154,7 +171,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
         }
         let address = claims.dip_details.ip;
         let leased = network(address)?;
-        if !self.serves.iter().any(|network| network.covers(&leased)) {
+        if !self.terms.serves.iter().any(|network| network.covers(&leased)) {
             return Err(Refused::Address);
         }
         // A tunnel that opens and carries nothing would leave its customer guessing.

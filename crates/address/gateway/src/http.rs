@@ -73,6 +73,20 @@ fn problem(refused: Refused) -> Problem {
         Refused::NotCarried => not_served().with_detail(
             "its tunnels carry IPv4 only, and the token is for an IPv6 address: ask the provider for a gateway that carries IPv6",
         ),
+        Refused::Removed => Problem::new(
+            StatusCode::FORBIDDEN,
+            "device-removed",
+            "Another device of the address removed this one",
+        )
+        .with_detail("a device of the address can restore it, from inside its tunnel"),
+        Refused::Full => Problem::new(
+            StatusCode::CONFLICT,
+            "device-limit-reached",
+            "As many devices as may use the address at a time do",
+        )
+        .with_detail(
+            "remove one from inside the tunnel of another, or wait until one's token ends",
+        ),
         Refused::NotAttested => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "enclave-unavailable",

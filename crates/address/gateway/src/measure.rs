@@ -9,6 +9,11 @@ const ADMISSIONS: Named = Named {
     help: "Devices that asked to become peers.",
     pace: Pace::Hourly,
 };
+const CHANGES: Named = Named {
+    name: "cloakroom_gateway_device_changes_total",
+    help: "Devices that another of their address removed or restored.",
+    pace: Pace::Hourly,
+};
 const PEERS: Named = Named {
     name: "cloakroom_gateway_peers",
     help: "Devices whose grant has not ended.",
@@ -28,6 +33,8 @@ const ATTESTED: Named = Named {
 pub(crate) struct Measures {
     admitted: Counter,
     refused: Counter,
+    pub(crate) removed: Counter,
+    pub(crate) restored: Counter,
 }
 
 /// One outcome's count.
@@ -56,7 +63,13 @@ impl Measures {
             metrics.counted(HANDSHAKES, Precision::Tens, &[("outcome", outcome)], read);
         }
         let counter = |answer| metrics.counter(ADMISSIONS, &[("answer", answer)]);
-        Self { admitted: counter("admitted"), refused: counter("refused") }
+        let changed = |change| metrics.counter(CHANGES, &[("change", change)]);
+        Self {
+            admitted: counter("admitted"),
+            refused: counter("refused"),
+            removed: changed("removed"),
+            restored: changed("restored"),
+        }
     }
 
     pub(crate) fn answered(&self, admitted: bool) {

@@ -1,6 +1,7 @@
 //! Serving: what the program puts together, and what it does beside answering.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +12,27 @@ use coarse::Clock;
 use enclave_watch::{Attestor, EnclaveWatch, ParentAttestor, load_provider};
 use lease::TunnelEnd;
 use record::Tap;
-use service::{BaseUrl, ClientConfig, CouldNotTry, HttpClient, ProgramClock, ServeConfig, Server};
+use service::{
+    BaseUrl, ClientConfig, CouldNotTry, HttpClient, Inside, ProgramClock, ServeConfig, Server,
+};
 use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tunnel::{
-    DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig, ExitHandle, Limits, Network, Observer,
+    Control, DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig, ExitHandle, Limits, Network,
+    Observer,
 };
 
-use crate::admission::Gateway;
+use crate::admission::{Gateway, Terms};
 use crate::destinations::refused_destinations;
 use crate::grants::{GrantStore, SqliteGrants};
 use crate::http::router;
+use crate::inside::{inside_router, way_in};
 use crate::state::TunnelKeys;
 use crate::table::ROUTES;
 
 /// The gateway's address inside all tunnels, which is the peers' resolver too.
-const INNER_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+pub(crate) const INNER_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// Every peer's address inside its tunnel: each has a network stack of its own.
 const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 /// How often it is looked whether something ended.
@@ -53,6 +58,9 @@ pub(crate) struct ServeArguments {
     /// Where clients are told to send datagrams; where they are taken, when not given.
     #[arg(long, value_name = "IP:PORT")]
     endpoint: Option<SocketAddr>,
+    /// How many devices may use one address at a time.
+    #[arg(long, value_name = "N", default_value = "10")]
+    devices: NonZero<u32>,
     /// Serves private and loopback destinations as well: for demonstrations and tests on one machine.
     #[arg(long)]
     local: bool,
@@ -68,6 +76,7 @@ pub(crate) async fn serve(
     observer: impl Observer,
 ) -> anyhow::Result<()> {
     const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+    const UNABLE: CouldNotTry = CouldNotTry("the gateway can't start");
     let crates = &["gateway", "enclave_watch", "service", "store", "tunnel"];
     let clock = ProgramClock::of(&tap);
     telemetry::init("gateway", &arguments.log, crates, telemetry::Level::INFO, clock.clone())
@@ -82,7 +91,8 @@ pub(crate) async fn serve(
         local: arguments.local,
         never: refused_destinations(&provider).await.context(CouldNotTry("can't start"))?,
     };
-    let exit = spawn_exit(arguments.tunnel_listen, &keys, policy, &clock, observer)?;
+    let (control, flows) = way_in();
+    let exit = spawn_exit(arguments.tunnel_listen, &keys, policy, control, &clock, observer)?;
     let endpoint = arguments.endpoint.unwrap_or(exit.listen_addr());
     ensure!(
         !endpoint.ip().is_unspecified(),
@@ -103,19 +113,21 @@ pub(crate) async fn serve(
     );
     let enclave = EnclaveWatch::new(attestor);
     let metrics = Metrics::new(Arc::clone(&clock));
-    let serves = arguments.serve;
-    let gateway = Gateway::new(store, enclave, exit.clone(), serves, tunnel, clock, &metrics);
+    let terms = Terms { serves: arguments.serve, tunnel, devices: arguments.devices };
+    let gateway = Gateway::new(store, enclave, exit.clone(), terms, clock, &metrics);
     let gateway = Arc::new(gateway);
 
     let config = ServeConfig { routes: &ROUTES, metrics, ..ServeConfig::new(arguments.listen) };
-    let server = Server::bind(config, tap).await.context(CouldNotTry("the gateway can't start"))?;
+    let inside = Inside::new(config.clone(), flows, tap.clone()).context(UNABLE)?;
+    let server = Server::bind(config, tap).await.context(UNABLE)?;
     // Dropping the set ends what runs beside the server.
     let mut beside = JoinSet::new();
     let watched = Arc::clone(&gateway);
     beside.spawn(async move { watched.enclave().run().await });
     let kept = Arc::clone(&gateway);
     beside.spawn(async move { keep_grants(&kept).await });
-    server.run(router(gateway)).await?;
+    let within = inside.run(inside_router(Arc::clone(&gateway)));
+    tokio::try_join!(server.run(router(gateway)), within)?;
     exit.shutdown();
     Ok(())
 }
@@ -124,6 +136,7 @@ fn spawn_exit(
     listen: SocketAddr,
     keys: &TunnelKeys,
     policy: DestinationPolicy,
+    control: Control,
     clock: &Arc<dyn Clock>,
     observer: impl Observer,
 ) -> anyhow::Result<ExitHandle> {
@@ -136,6 +149,7 @@ fn spawn_exit(
         mtu: DEFAULT_MTU,
         policy,
         limits: Limits::default(),
+        control: Some(control),
         now: Arc::new(move || clock.now().seconds()),
     };
     Exit::spawn(config, observer).context(CouldNotTry("the tunnel can't start"))

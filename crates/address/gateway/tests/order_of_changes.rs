@@ -1,11 +1,12 @@
 //! Two changes of one device's grant at a time: the exit ends up with the grant that is kept, however the two overlap.
 
+use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 
 use coarse::{Clock, FixedClock, Hour, Secret, UnixTime};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
-use gateway::Gateway;
-use gateway::grants::{Error, Grant, GrantStore};
+use gateway::grants::{Error, Grant, GrantStore, Granted, Kept, Wish};
+use gateway::{Gateway, Terms};
 use jws::{Compact, KeySet, SigningKey};
 use lease::{Dat, TunnelEnd};
 use peer_key::{PeerKey, PeerSecret};
@@ -49,7 +50,7 @@ mod fixture {
     }
 
     impl GrantStore for SlowStore {
-        async fn keep(&self, grant: Grant) -> Result<Grant, Error> {
+        async fn keep(&self, grant: Grant, _: NonZero<u32>, _: Hour) -> Result<Kept, Error> {
             let before = {
                 let mut kept = self.kept.lock().unwrap();
                 kept.push(grant.clone());
@@ -59,11 +60,23 @@ mod fixture {
                 self.first_is_kept.notify_one();
                 self.go_on.notified().await;
             }
-            Ok(grant)
+            Ok(Kept::InForce(grant))
         }
 
         async fn all(&self) -> Result<Vec<Grant>, Error> {
             Ok(self.kept.lock().unwrap().last().cloned().into_iter().collect())
+        }
+
+        async fn beside(&self, _: PeerKey, _: Hour) -> Result<Option<Vec<Grant>>, Error> {
+            Ok(None)
+        }
+
+        async fn remove(&self, _: Wish, _: Hour) -> Result<Granted, Error> {
+            Ok(Granted::NoPeer)
+        }
+
+        async fn take_back(&self, _: Wish) -> Result<Granted, Error> {
+            Ok(Granted::NoPeer)
         }
 
         async fn forget(&self, _: Vec<PeerKey>) -> Result<(), Error> {
@@ -91,6 +104,7 @@ async fn the_exit_has_the_grant_that_was_kept_last() {
         mtu: DEFAULT_MTU,
         policy: DestinationPolicy::default(),
         limits: Limits::default(),
+        control: None,
         now: Arc::new(move || ticking.now().seconds()),
     };
     let exit = Exit::spawn(exit, ()).unwrap();
@@ -105,8 +119,11 @@ async fn the_exit_has_the_grant_that_was_kept_last() {
         store.clone(),
         EnclaveWatch::new(FakeEnclave),
         exit.clone(),
-        vec!["127.0.77.0/24".parse().unwrap()],
-        tunnel,
+        Terms {
+            serves: vec!["127.0.77.0/24".parse().unwrap()],
+            tunnel,
+            devices: NonZero::new(10).unwrap(),
+        },
         Arc::clone(&clock) as Arc<dyn Clock>,
         &telemetry::Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>),
     ));

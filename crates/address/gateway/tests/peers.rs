@@ -1,12 +1,13 @@
 //! The control API over HTTP: who becomes a peer, who doesn't, and what a restart finds.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use coarse::{Clock, FixedClock, Hour, Secret, UnixTime};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use gateway::grants::{GrantStore as _, SqliteGrants};
-use gateway::{DESCRIPTION, Gateway, ROUTES, router};
+use gateway::{DESCRIPTION, Gateway, ROUTES, Terms, inside_router, router};
 use gateway_api::{PEERS, Peer};
 use http::{Response, StatusCode};
 use jws::{Compact, KeySet, SigningKey};
@@ -26,6 +27,8 @@ mod fixture {
 
     pub(super) const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
     pub(super) const SERVED: &str = "127.0.77.1";
+    /// How many devices may use one address.
+    pub(super) const DEVICES: u32 = 3;
 
     pub(super) fn signing_key(seed: u8) -> SigningKey {
         SigningKey::from_seed(&Secret::new([seed; 32])).unwrap()
@@ -41,7 +44,12 @@ mod fixture {
     }
 
     pub(super) fn unsigned(address: &str) -> Dat {
-        Dat::new(address.parse().unwrap(), "eu-1".parse().unwrap(), &device(1))
+        naming(1, address)
+    }
+
+    /// What a DAT for the device of this seed says.
+    pub(super) fn naming(seed: u8, address: &str) -> Dat {
+        Dat::new(address.parse().unwrap(), "eu-1".parse().unwrap(), &device(seed))
     }
 
     /// An enclave whose attestation names the key of this seed.
@@ -84,6 +92,7 @@ mod fixture {
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy::default(),
             limits: Limits::default(),
+            control: None,
             now: Arc::new(move || ticking.now().seconds()),
         };
         let exit = Exit::spawn(config, ()).unwrap();
@@ -99,10 +108,13 @@ mod fixture {
             store.clone(),
             EnclaveWatch::new(FakeEnclave(seed)),
             exit.clone(),
-            ["127.0.76.0/24", "127.0.77.0/30", "2001:db8::/56"]
-                .map(|network| network.parse().unwrap())
-                .to_vec(),
-            tunnel,
+            Terms {
+                serves: ["127.0.76.0/24", "127.0.77.0/30", "2001:db8::/56"]
+                    .map(|network| network.parse().unwrap())
+                    .to_vec(),
+                tunnel,
+                devices: NonZero::new(DEVICES).unwrap(),
+            },
             Arc::clone(&clock) as Arc<dyn Clock>,
             &metrics,
         ));
@@ -122,6 +134,22 @@ mod fixture {
         pub(super) async fn post(&self, body: serde_json::Value) -> Response<Bytes> {
             let client = HttpClient::new(ClientConfig::default(), ());
             client.post_json(&self.url, PEERS, &body).await.unwrap()
+        }
+
+        /// The device of this seed comes with a token that was made `now`: its end, or status and slug.
+        pub(super) async fn come(
+            &self,
+            seed: u8,
+            address: &str,
+            now: UnixTime,
+        ) -> Result<Hour, (u16, String)> {
+            let dat = naming(seed, address).sign(&signing_key(1), now).unwrap();
+            let response = self.post(json!({ "dat": dat, "device": device(seed) })).await;
+            if response.status() == StatusCode::OK {
+                return Ok(serde_json::from_slice::<Peer>(response.body()).unwrap().ends);
+            }
+            let problem = ReceivedProblem::from_response(&response);
+            Err((problem.status, problem.slug().to_owned()))
         }
 
         pub(super) async fn health(&self) -> u16 {
@@ -173,7 +201,7 @@ mod fixture {
     }
 }
 
-use fixture::{NOW, SERVED, dat, device, signing_key, start, start_unattested, unsigned};
+use fixture::{DEVICES, NOW, SERVED, dat, device, signing_key, start, start_unattested, unsigned};
 
 #[tokio::test]
 async fn a_good_token_makes_its_device_a_peer_until_it_ends() {
@@ -355,7 +383,7 @@ async fn a_restart_keeps_what_is_good_elsewhere() {
             .unwrap();
         let (address, ends) = (address.parse().unwrap(), Dat::end(NOW));
         let grant = gateway::grants::Grant { device, address, ends, dat };
-        service.store.keep(grant).await.unwrap();
+        service.store.keep(grant, NonZero::<u32>::MIN, NOW.hour()).await.unwrap();
     }
     service.stop().await;
     let service = start(&room, NOW, 1).await;
@@ -380,6 +408,83 @@ async fn concurrent_tokens_leave_the_later_one() {
     assert_eq!(service.exit.peers(), 1);
 }
 
+fn full() -> (u16, String) {
+    (409, "device-limit-reached".to_owned())
+}
+
+#[tokio::test]
+async fn so_many_devices_may_use_an_address_and_no_more() {
+    let room = tempfile::tempdir().unwrap();
+    let service = start(&room, NOW, 1).await;
+    let hours = |hours: u64| NOW.plus(std::time::Duration::from_secs(3600 * hours));
+    // The first comes with a token that ends ten hours before the others'.
+    let ends = service.come(1, SERVED, NOW).await.unwrap();
+    for seed in 2..=DEVICES as u8 {
+        service.come(seed, SERVED, hours(10)).await.unwrap();
+    }
+    let before = service.store.all().await.unwrap();
+    assert_eq!(service.come(9, SERVED, hours(10)).await, Err(full()));
+    assert_eq!(service.store.all().await.unwrap(), before);
+    assert_eq!(service.exit.peers(), DEVICES as usize);
+    // Another address has room of its own; and who is there moves away from this one and back again.
+    service.come(9, "127.0.76.9", NOW).await.unwrap();
+    service.come(2, "127.0.76.9", NOW).await.unwrap();
+    service.come(9, SERVED, NOW).await.unwrap();
+    assert_eq!(service.come(2, SERVED, NOW).await, Err(full()));
+    service.come(9, "127.0.76.9", NOW).await.unwrap();
+    service.come(2, SERVED, hours(10)).await.unwrap();
+    // Who is there may come again, and extend.
+    service.come(1, SERVED, NOW).await.unwrap();
+    assert!(service.come(3, SERVED, hours(11)).await.unwrap() > ends);
+    // With its end the first one's place is free, whether it was tidied away or not. Then it isn't there any more either.
+    service.clock.set(ends.start());
+    service.come(8, SERVED, hours(10)).await.unwrap();
+    assert_eq!(service.come(1, SERVED, hours(10)).await, Err(full()));
+    service.gateway.tidy().await.unwrap();
+    assert_eq!(service.come(1, SERVED, hours(10)).await, Err(full()));
+}
+
+/// An operator who allows fewer than there are cuts nobody off.
+#[tokio::test]
+async fn who_is_there_stays_when_fewer_are_allowed() {
+    let room = tempfile::tempdir().unwrap();
+    let service = start(&room, NOW, 1).await;
+    let grant = |seed| gateway::grants::Grant {
+        device: device(seed),
+        address: SERVED.parse().unwrap(),
+        ends: Dat::end(NOW),
+        dat: fixture::naming(seed, SERVED).sign(&signing_key(1), NOW).unwrap(),
+    };
+    let many = NonZero::new(DEVICES + 2).unwrap();
+    for seed in 1..=DEVICES as u8 + 2 {
+        service.store.keep(grant(seed), many, NOW.hour()).await.unwrap();
+    }
+    service.stop().await;
+    let service = start(&room, NOW, 1).await;
+    assert_eq!(service.exit.peers(), DEVICES as usize + 2);
+    let later = NOW.plus(std::time::Duration::from_secs(3600));
+    service.come(DEVICES as u8 + 2, SERVED, later).await.unwrap();
+    assert_eq!(service.come(9, SERVED, later).await, Err(full()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_those_that_come_at_once_as_many_get_in_as_there_are_places() {
+    let room = tempfile::tempdir().unwrap();
+    let service = Arc::new(start(&room, NOW, 1).await);
+    for round in 0..8_u8 {
+        let address = format!("127.0.76.{}", round + 1);
+        let mut tasks = tokio::task::JoinSet::new();
+        for other in 0..8 {
+            let (service, address) = (Arc::clone(&service), address.clone());
+            tasks.spawn(async move { service.come(10 + round * 8 + other, &address, NOW).await });
+        }
+        let came = tasks.join_all().await;
+        let refused: Vec<_> = came.iter().filter_map(|came| came.as_ref().err()).collect();
+        assert_eq!(refused, vec![&full(); 8 - DEVICES as usize]);
+        assert_eq!(service.exit.peers(), DEVICES as usize * (usize::from(round) + 1));
+    }
+}
+
 #[tokio::test]
 async fn what_is_documented_is_what_is_served() {
     let room = tempfile::tempdir().unwrap();
@@ -390,8 +495,9 @@ async fn what_is_documented_is_what_is_served() {
         routes: &ROUTES,
         router: router(Arc::clone(&service.gateway)),
         metrics: service.metrics.clone(),
-        sources: &[include_str!("../src/http.rs")],
+        sources: &[include_str!("../src/http.rs"), include_str!("../src/inside.rs")],
         documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),
     };
-    assert_eq!(claims.deviations().await.unwrap(), [""; 0]);
+    let inside = inside_router(Arc::clone(&service.gateway));
+    assert_eq!(claims.deviations_with(inside).await.unwrap(), [""; 0]);
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use coarse::{Clock, FixedClock, Secret, SystemClock, UnixTime};
 use enclave_watch::{AttestError, Attestor, EnclaveWatch};
 use gateway::grants::SqliteGrants;
-use gateway::{Gateway, Refused};
+use gateway::{Gateway, Refused, Terms};
 use gateway_api::Peer;
 use jws::{Compact, KeySet, SigningKey};
 use lease::{Dat, TunnelEnd};
@@ -80,6 +81,7 @@ mod fixture {
             mtu: DEFAULT_MTU,
             policy: DestinationPolicy { local: true, never },
             limits: Limits::default(),
+            control: None,
             now: Arc::new(move || ticking.now().seconds()),
         };
         let exit = Exit::spawn(exit, ()).unwrap();
@@ -93,8 +95,11 @@ mod fixture {
             SqliteGrants::open(&room.path().join("gateway.sqlite")).unwrap(),
             EnclaveWatch::new(FakeEnclave),
             exit.clone(),
-            vec!["127.0.77.0/24".parse().unwrap()],
-            tunnel,
+            Terms {
+                serves: vec!["127.0.77.0/24".parse().unwrap()],
+                tunnel,
+                devices: NonZero::new(10).unwrap(),
+            },
             clock,
             &telemetry::Metrics::new(Arc::new(SystemClock)),
         );

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use peer_key::Thumbprint;
 
 /// A VPN whose operator cannot link a customer to an address.
 #[derive(Parser)]
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// The dedicated IP: get it, look at it, refresh it, export it.
     #[command(subcommand)]
     Dip(Dip),
+    /// The devices that use the dedicated IP: list them, remove one, let it in again. Needs an open tunnel.
+    #[command(subcommand)]
+    Device(Device),
     /// Open the tunnel and a SOCKS5 and HTTP CONNECT proxy into it.
     Connect(Connect),
     /// Close the tunnel.
@@ -126,6 +130,27 @@ pub(crate) enum Dip {
         /// Where to [default: standard output]; the file must not exist yet.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Device {
+    /// List the devices that may use the dedicated IP at present, by the thumbprints of their keys.
+    List,
+    /// Remove a device: its tunnel ends at once, and the gateway refuses its key for six days. Done twice it changes nothing.
+    Remove {
+        /// Which, as the list names it.
+        #[arg(allow_hyphen_values = true)]
+        thumbprint: Thumbprint,
+        /// Don't ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Let a device that was removed by mistake in again.
+    Restore {
+        /// Which.
+        #[arg(allow_hyphen_values = true)]
+        thumbprint: Thumbprint,
     },
 }
 

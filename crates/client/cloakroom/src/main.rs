@@ -30,6 +30,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Trust(command) => commands::trust::run(&global, command).await,
         Command::Account(command) => commands::account::run(&global, command).await,
         Command::Dip(command) => commands::dip::run(&global, command).await,
+        Command::Device(command) => commands::device::run(&global, command).await,
         Command::Connect(options) => commands::connect::run(&global, options).await,
         Command::Disconnect => commands::connect::disconnect(&global),
         Command::Status => commands::connect::status(&global),

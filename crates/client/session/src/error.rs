@@ -34,6 +34,9 @@ pub enum Error {
     /// No lease.
     #[error("there is no dedicated IP in this wallet")]
     NoLease,
+    /// What is asked from inside a tunnel, and none is open.
+    #[error("no tunnel is open, and this is asked from inside one")]
+    NoTunnel,
     /// A service refused or can't be reached.
     #[error("{service}: {error}")]
     Service {
@@ -92,6 +95,7 @@ impl Error {
             Self::NoTrust => Remedy::Do("take in your provider's file: cloakroom trust add FILE"),
             Self::NoAccount => Remedy::Do("set your account number: cloakroom account login"),
             Self::NoLease => Remedy::Do("get one: cloakroom dip assign"),
+            Self::NoTunnel => Remedy::Do("open it: cloakroom connect"),
             Self::UntrustedRoot => Remedy::Do(
                 "for development only: cloakroom trust add FILE --accept-untrusted-development",
             ),
@@ -107,6 +111,16 @@ impl Error {
                 }
                 "enclave-key-changed" => Remedy::Repeat,
                 "lease-ended" | "lease-unknown" => START_OVER,
+                "device-removed" => Remedy::Do(
+                    "another device of this address can let it in again, with an open tunnel: \
+                     cloakroom device restore THUMBPRINT",
+                ),
+                "device-limit-reached" => Remedy::Do(
+                    "remove one from another device of this address, with an open tunnel: \
+                     cloakroom device list, cloakroom device remove THUMBPRINT",
+                ),
+                "device-unknown" => Remedy::Do("see which there are: cloakroom device list"),
+                "peer-ended" => Remedy::Repeat,
                 _ => Remedy::Stop,
             },
             Self::Answer(AnswerError::Refused(

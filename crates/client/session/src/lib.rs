@@ -9,6 +9,7 @@
 mod account;
 mod assign;
 mod connect;
+mod devices;
 mod draw;
 mod enclave;
 mod error;
@@ -17,6 +18,7 @@ mod session;
 mod trust;
 
 pub use connect::{Connected, TunnelPlan};
+pub use devices::InsideTunnel;
 pub use enclave::Attestation;
 pub use error::{Error, Remedy};
 pub use narrate::{Narrator, Silent};

@@ -1,4 +1,4 @@
-//! A host's TCP connection and a socket of the stack, joined: bytes and half-closes pass both ways.
+//! A host's connection and a socket of the stack, joined: bytes and half-closes pass both ways.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -9,9 +9,28 @@ use mio::net::TcpStream;
 use smoltcp::socket::tcp;
 use socket2::SockRef;
 
+/// A stream of the host's.
+pub(crate) trait HostEnd: Read + Write {
+    /// Says to the far end that this was all.
+    fn finish(&self) -> io::Result<()>;
+    /// Has the far end notice, once the stream is closed, that it was cut: it must not take a flow that was for a whole one.
+    fn cut(&self);
+}
+
+impl HostEnd for TcpStream {
+    fn finish(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    /// Closing sends a reset.
+    fn cut(&self) {
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
 /// The host's half of a joined flow.
-pub(crate) struct Splice {
-    stream: TcpStream,
+pub(crate) struct Splice<S> {
+    stream: S,
     /// The stream has bytes, as far as is known. Events come on changes only.
     readable: bool,
     /// The stream has room, as far as is known.
@@ -25,9 +44,9 @@ pub(crate) struct Splice {
     failed: bool,
 }
 
-impl Splice {
+impl<S: HostEnd> Splice<S> {
     /// Takes over a connected stream.
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
             readable: true,
@@ -40,7 +59,7 @@ impl Splice {
     }
 
     /// The stream, to register or forget it.
-    pub(crate) const fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) const fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
@@ -65,7 +84,7 @@ impl Splice {
                 | tcp::State::TimeWait
         );
         if self.far_ended && !self.told && !socket.can_recv() {
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.stream.finish();
             self.told = true;
         }
         if self.failed && socket.is_open() {
@@ -128,14 +147,9 @@ impl Splice {
     /// Ends the host's connection: in order when both directions have ended in order, or else by a reset.
     pub(crate) fn close(self) {
         if !(self.ended && self.told) {
-            reset_on_close(&self.stream);
+            self.stream.cut();
         }
     }
-}
-
-/// Makes closing `stream` send a reset: the far end must not take a flow that was cut for a whole one.
-pub(crate) fn reset_on_close(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 fn is_fatal(error: &io::Error) -> bool {

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::proxy::{ProxyError, connect};
 use crate::stream::Stream;
 use crate::{BaseUrl, ReceivedProblem};
 
@@ -28,6 +29,9 @@ use crate::{BaseUrl, ReceivedProblem};
 pub struct ClientConfig {
     /// The address that connections come from; the system's choice when `None`.
     pub bind: Option<IpAddr>,
+    /// The SOCKS5 proxy of an open tunnel, on loopback: connections go through it, to IP addresses on any host. Plain HTTP is
+    /// readable at the tunnel's other end only.
+    pub proxy: Option<SocketAddr>,
     /// For a connection to stand.
     pub connect_timeout: Duration,
     /// From one piece of the answer to the next.
@@ -43,6 +47,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             bind: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(3),
             read_timeout: Duration::from_secs(10),
             total_timeout: Duration::from_secs(20),
@@ -66,6 +71,9 @@ pub enum ClientError {
     /// What came isn't HTTP.
     #[error("the answer is not HTTP: is it another service's port?")]
     NotHttp(#[source] hyper::Error),
+    /// The tunnel's proxy gives no connection to there: SOCKS5's reply.
+    #[error("the tunnel carries no connection to the service (SOCKS5 says {0})")]
+    NoWay(u8),
     /// A plain HTTP address that isn't on this machine.
     #[error("Plain HTTP is refused off loopback")]
     PlainOffLoopback,
@@ -88,14 +96,14 @@ impl ClientError {
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut => true,
+            Self::Unreachable(_) | Self::TimedOut | Self::NoWay(_) => true,
             Self::Problem(problem) => matches!(problem.status, 408 | 429 | 502..=504),
             _ => false,
         }
     }
 }
 
-/// A client for HTTP/1.1 on loopback. Each request has a connection of its own: two requests on one
+/// A client for HTTP/1.1 on loopback, or through a tunnel's proxy there. Each request has a connection of its own: two requests on one
 /// connection would be known to come from one person, and a fresh connection is never stale.
 /// It follows no redirects and keeps no cookies.
 #[derive(Clone, Debug)]
@@ -136,11 +144,10 @@ impl<T: Tap> HttpClient<T> {
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError> {
-        let (request, address) = in_origin_form(request)?;
-        let tcp = timeout(self.config.connect_timeout, self.connect(address))
+        let (request, address) = in_origin_form(request, self.config.proxy.is_some())?;
+        let tcp = timeout(self.config.connect_timeout, self.reach(address))
             .await
-            .map_err(|_| ClientError::TimedOut)?
-            .map_err(ClientError::Unreachable)?;
+            .map_err(|_| ClientError::TimedOut)??;
         let tap = self.tap.connected(Opened::ByUs, Some(address));
         let stream = TokioIo::new(Stream::new(tcp, tap, self.config.read_timeout));
         let (mut sender, connection) = http1::handshake(stream).await.map_err(broken)?;
@@ -159,6 +166,22 @@ impl<T: Tap> HttpClient<T> {
             answer = &mut answer => answer,
             // However it ended, the answer knows.
             _ = &mut connection => answer.await,
+        }
+    }
+
+    /// A connection to `address`, through the proxy if there is one.
+    async fn reach(&self, address: SocketAddr) -> Result<TcpStream, ClientError> {
+        let Some(proxy) = self.config.proxy else {
+            return self.connect(address).await.map_err(ClientError::Unreachable);
+        };
+        if !proxy.ip().to_canonical().is_loopback() {
+            return Err(ClientError::PlainOffLoopback);
+        }
+        let mut tcp = self.connect(proxy).await.map_err(ClientError::Unreachable)?;
+        match connect(&mut tcp, address).await {
+            Ok(()) => Ok(tcp),
+            Err(ProxyError::Io(error)) => Err(ClientError::Unreachable(error)),
+            Err(ProxyError::Refused(code)) => Err(ClientError::NoWay(code)),
         }
     }
 
@@ -222,9 +245,10 @@ fn request(
 /// The request as it goes over the wire (path only, `Host`), and where to.
 fn in_origin_form(
     request: Request<Bytes>,
+    tunnelled: bool,
 ) -> Result<(Request<Full<Bytes>>, SocketAddr), ClientError> {
     let (mut parts, body) = request.into_parts();
-    let address = loopback(&parts.uri)?;
+    let address = address(&parts.uri, tunnelled)?;
     let host = parts.uri.authority().map_or("", |authority| authority.as_str());
     let host = HeaderValue::from_str(host).map_err(|_| ClientError::BadRequest)?;
     parts.headers.insert(HOST, host);
@@ -234,8 +258,9 @@ fn in_origin_form(
     Ok((Request::from_parts(parts, Full::new(body)), address))
 }
 
-/// The loopback address that a plain HTTP URL names. No name but `localhost` is ever looked up.
-fn loopback(uri: &Uri) -> Result<SocketAddr, ClientError> {
+/// The address that a plain HTTP URL names: on loopback, unless the way there is a tunnel. No name but `localhost` is ever
+/// looked up.
+fn address(uri: &Uri, tunnelled: bool) -> Result<SocketAddr, ClientError> {
     if uri.scheme() != Some(&Scheme::HTTP) {
         return Err(ClientError::Unsupported);
     }
@@ -248,7 +273,7 @@ fn loopback(uri: &Uri) -> Result<SocketAddr, ClientError> {
             .parse()
             .map_err(|_| ClientError::PlainOffLoopback)?,
     };
-    if !ip.to_canonical().is_loopback() {
+    if !tunnelled && !ip.to_canonical().is_loopback() {
         return Err(ClientError::PlainOffLoopback);
     }
     Ok(SocketAddr::new(ip, uri.port_u16().unwrap_or(80)))

@@ -1,4 +1,4 @@
-//! A TCP stream that a tap listens to and that doesn't wait forever for its peer to read.
+//! A stream that a tap listens to and that doesn't wait forever for its peer to read.
 
 use std::future::Future;
 use std::io;
@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use record::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// `C` hears each chunk that is read; a write that makes no progress for `patience` fails.
-pub struct Stream<C> {
-    tcp: TcpStream,
+pub struct Stream<S, C> {
+    io: S,
     tap: C,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<C: Connection> Stream<C> {
+impl<S, C: Connection> Stream<S, C> {
     /// Wraps a connected stream.
-    pub fn new(tcp: TcpStream, tap: C, patience: Duration) -> Self {
-        Self { tcp, tap, patience, stalled: None }
+    pub fn new(io: S, tap: C, patience: Duration) -> Self {
+        Self { io, tap, patience, stalled: None }
     }
 
     /// Passes the result of a write on, unless it has been pending for too long.
@@ -41,14 +40,14 @@ impl<C: Connection> Stream<C> {
     }
 }
 
-impl<C: Connection> AsyncRead for Stream<C> {
+impl<S: AsyncRead + Unpin, C: Connection> AsyncRead for Stream<S, C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(context, buffer);
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
         if let Some(chunk) = buffer.filled().get(before..).filter(|chunk| !chunk.is_empty()) {
             self.tap.received(chunk);
         }
@@ -56,13 +55,13 @@ impl<C: Connection> AsyncRead for Stream<C> {
     }
 }
 
-impl<C: Connection> AsyncWrite for Stream<C> {
+impl<S: AsyncWrite + Unpin, C: Connection> AsyncWrite for Stream<S, C> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
         self.hurry(context, written)
     }
 
@@ -71,19 +70,19 @@ impl<C: Connection> AsyncWrite for Stream<C> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(context, pieces);
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, pieces);
         self.hurry(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -133,6 +133,72 @@ async fn plain_http_stays_on_loopback() {
     assert!(matches!(get("/path").await, Err(ClientError::Unsupported)));
 }
 
+/// A proxy that takes one connection, answers these bytes to whatever comes first, and then hands it on to `to`.
+async fn proxying(
+    answers: Vec<u8>,
+    to: Option<SocketAddr>,
+) -> std::io::Result<(SocketAddr, JoinHandle<std::io::Result<Vec<u8>>>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        let mut request = vec![0; 13];
+        stream.read_exact(&mut request).await?;
+        stream.write_all(&answers).await?;
+        if let Some(to) = to {
+            let mut on = tokio::net::TcpStream::connect(to).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut on).await?;
+        }
+        Ok(request)
+    });
+    Ok((address, asked))
+}
+
+#[tokio::test]
+async fn a_tunnels_proxy_leads_off_loopback() {
+    let url: BaseUrl = "http://100.64.0.1:3006".parse().unwrap();
+    // The reply names an address of either kind, or a name; the service's answer comes right behind it.
+    for bound in [&[1, 0, 0, 0, 0][..], &[&[4][..], &[0; 16]].concat(), b"\x03\x04name"] {
+        let (service, seen) = answering(answer("200 OK", "42"), false).await.unwrap();
+        let to = service.authority().parse().unwrap();
+        let replied = [&[5, 0, 5, 0, 0][..], bound, &[0, 80]].concat();
+        let (proxy, asked) = proxying(replied, Some(to)).await.unwrap();
+        let client = HttpClient::new(ClientConfig { proxy: Some(proxy), ..config() }, ());
+        let response = client.get(&url, "/x").await.unwrap();
+        assert_eq!(parse::<u8>(&response).unwrap(), 42);
+        let text = seen.await.unwrap().unwrap().text.to_ascii_lowercase();
+        assert!(text.contains("host: 100.64.0.1:3006\r\n"), "{text}");
+        let expected = [5, 1, 0, 5, 1, 0, 1, 100, 64, 0, 1, 0x0b, 0xbe];
+        assert_eq!(asked.await.unwrap().unwrap(), expected);
+        // A name would be looked up, by somebody.
+        let named: BaseUrl = "http://gateway.example:3006".parse().unwrap();
+        assert!(matches!(client.get(&named, "/").await, Err(ClientError::PlainOffLoopback)));
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_instead_is_told() {
+    let url: BaseUrl = "http://100.64.0.1:3006".parse().unwrap();
+    let get = async |answers: &[u8]| {
+        let (proxy, _asked) = proxying(answers.to_vec(), None).await.unwrap();
+        let config = ClientConfig { proxy: Some(proxy), ..config() };
+        HttpClient::new(config, ()).get(&url, "/").await
+    };
+    for code in [1, 3, 5, 255] {
+        let refused = get(&[5, 0, 5, code, 0, 1, 0, 0, 0, 0, 0, 0]).await;
+        assert!(matches!(refused, Err(ClientError::NoWay(said)) if said == code));
+    }
+    for other in
+        [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[5, 0xff], &[5, 0, 5, 0, 0, 9, 0], &[5]]
+    {
+        assert!(matches!(get(other).await, Err(ClientError::Unreachable(_))), "{other:?}");
+    }
+    // Somebody else's machine is no tunnel of ours.
+    let far = ClientConfig { proxy: Some("192.0.2.1:1080".parse().unwrap()), ..config() };
+    let refused = HttpClient::new(far, ()).get(&url, "/").await;
+    assert!(matches!(refused, Err(ClientError::PlainOffLoopback)));
+}
+
 #[tokio::test]
 async fn problems_are_read() {
     let body = r#"{"type":"https://cloakroom.example/problems/spent","title":"Spent","status":1}"#;

@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use crate::ServeConfig;
 use crate::edge::edge;
 use crate::openapi::{openapi, problems};
-use crate::route::{Access, EDGE_PROBLEMS, HEALTH, JSON_PROBLEMS, METRICS, Method, Route};
+use crate::route::{Access, EDGE_PROBLEMS, HEALTH, JSON_PROBLEMS, METRICS, Method, Route, Side};
 
 /// What a service says of itself.
 pub struct Claims<'a> {
@@ -40,8 +40,17 @@ impl Claims<'_> {
     /// # Errors
     /// When a document can't be read.
     pub async fn deviations(self) -> std::io::Result<Vec<String>> {
+        self.deviations_with(Router::new()).await
+    }
+
+    /// The same of a service that serves the routes of `inside` to those that are inside its tunnels.
+    ///
+    /// # Errors
+    /// When a document can't be read.
+    pub async fn deviations_with(self, inside: Router) -> std::io::Result<Vec<String>> {
         let file = self.documents.join("openapi").join(format!("{}.json", self.name));
         let mut wrong = routes(self.router, self.routes).await;
+        wrong.extend(routes_inside(inside, self.routes).await);
         wrong.extend(document(self.name, self.description, self.routes, &file)?);
         wrong.extend(slugs(self.routes, self.sources));
         let page = std::fs::read_to_string(self.documents.join("operations/metrics.md"))?;
@@ -53,10 +62,20 @@ impl Claims<'_> {
 /// When this is in the environment, [`document`] writes what it would compare.
 pub const WRITE: &str = "CLOAKROOM_WRITE_OPENAPI";
 
-/// Whether `router` serves exactly the routes in the table, by exactly these methods.
+/// Whether `router` serves exactly the routes in the table, by exactly these methods; but for those that are served
+/// inside tunnels only.
 pub async fn routes(router: Router, routes: &'static [Route]) -> Vec<String> {
+    routes_on(Side::Outside, router, routes).await
+}
+
+/// Whether `router` serves exactly the routes in the table that are served inside tunnels, by exactly these methods.
+pub async fn routes_inside(router: Router, routes: &'static [Route]) -> Vec<String> {
+    routes_on(Side::Inside, router, routes).await
+}
+
+async fn routes_on(side: Side, router: Router, routes: &'static [Route]) -> Vec<String> {
     let mut documented: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for route in routes {
+    for route in routes.iter().filter(|route| route.side() == side) {
         let method = if route.method == Method::Get { "GET" } else { "POST" };
         documented.entry(route.path).or_default().insert(method);
     }
@@ -64,13 +83,15 @@ pub async fn routes(router: Router, routes: &'static [Route]) -> Vec<String> {
     let of_operators: BTreeSet<&str> = operators.map(|route| route.path).collect();
     let mut wrong = Vec::new();
     let mut served = paths(&router);
-    // The edge serves these for whoever doesn't.
-    served.extend([HEALTH, METRICS].map(str::to_owned));
+    if side == Side::Outside {
+        // The edge serves these for whoever doesn't.
+        served.extend([HEALTH, METRICS].map(str::to_owned));
+    }
     let named: BTreeSet<_> = documented.keys().map(|path| (*path).to_owned()).collect();
     wrong.extend(served.difference(&named).map(|path| format!("{path} isn't documented")));
     wrong.extend(named.difference(&served).map(|path| format!("{path} isn't served")));
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let router = edge(router, &ServeConfig { routes, ..ServeConfig::new(listen) });
+    let router = edge(router, &ServeConfig { routes, ..ServeConfig::new(listen) }, side);
     for (path, methods) in documented {
         let uri = path.replace(['{', '}'], "");
         for method in [HttpMethod::GET, HttpMethod::POST, HttpMethod::PUT, HttpMethod::DELETE] {
@@ -174,7 +195,7 @@ pub fn metrics(
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let metrics = metrics.clone();
     let config = ServeConfig { routes, metrics: metrics.clone(), ..ServeConfig::new(listen) };
-    let _ = edge(Router::new(), &config);
+    let _ = edge(Router::new(), &config, Side::Outside);
     let _ = crate::measure::connections_refused(&metrics);
     let mut served = BTreeMap::new();
     let mut wrong = Vec::new();

@@ -25,7 +25,7 @@ use crate::ServeConfig;
 use crate::limits::{Gate, LIGHT, PROBE, busy};
 use crate::measure::{Measured, RouteMeter};
 use crate::problem::{Problem, Slug};
-use crate::route::{HEALTH, METRICS};
+use crate::route::{HEALTH, METRICS, Side};
 use http_client::PROBLEM_JSON;
 
 /// What stands around a router.
@@ -47,7 +47,7 @@ struct Entry {
 }
 
 impl Edge {
-    fn new(config: &ServeConfig) -> Self {
+    fn new(config: &ServeConfig, side: Side) -> Self {
         let measured = Measured::new(&config.metrics, config.routes);
         let mut gates: BTreeMap<&'static str, Arc<Gate>> = BTreeMap::new();
         let factor = config.rate_factor;
@@ -57,10 +57,11 @@ impl Edge {
             Entry { gate: Arc::clone(gate), max_body, meter: measured.route(path) }
         };
         let mut routes = BTreeMap::new();
-        for path in [HEALTH, METRICS] {
+        // Whoever is inside has no business with these.
+        for path in [HEALTH, METRICS].into_iter().filter(|_| side == Side::Outside) {
             routes.insert(path, entry(PROBE, 0, path));
         }
-        for route in config.routes {
+        for route in config.routes.iter().filter(|route| route.side() == side) {
             routes.insert(route.path, entry(route.class, route.max_body, route.path));
         }
         let stray = entry(LIGHT, config.max_body, "other");
@@ -74,9 +75,10 @@ impl Edge {
     }
 }
 
-/// Puts the edge around a router: limits, problem documents, `/health`, `/metrics`, the request log.
-pub(crate) fn edge(router: Router, config: &ServeConfig) -> Router {
-    let edge = Arc::new(Edge::new(config));
+/// Puts the edge around the router of one side: limits, problem documents, the request log; outside also `/health` and
+/// `/metrics`.
+pub(crate) fn edge(router: Router, config: &ServeConfig, side: Side) -> Router {
+    let edge = Arc::new(Edge::new(config, side));
     router
         .fallback_service(axum::routing::any(probe_or_nothing).with_state::<()>(Arc::clone(&edge)))
         // The edge has its own limit, which is already kept when a handler starts.
@@ -92,7 +94,9 @@ pub fn browser_readable() -> CorsLayer {
 
 /// What every service has, unless it has its own.
 async fn probe_or_nothing(State(edge): State<Arc<Edge>>, request: Request) -> Response {
-    match (request.uri().path(), request.method()) {
+    let path = request.uri().path();
+    let path = if edge.routes.contains_key(path) { path } else { "" };
+    match (path, request.method()) {
         (HEALTH, &Method::GET) => {
             crate::Json(serde_json::json!({ "status": "ok" })).into_response()
         }
@@ -107,7 +111,8 @@ async fn probe_or_nothing(State(edge): State<Arc<Edge>>, request: Request) -> Re
 async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let method = known(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let probe = [HEALTH, METRICS].into_iter().find(|path| request.uri().path() == *path);
+    let is_probe = |path: &&str| request.uri().path() == *path && edge.routes.contains_key(path);
+    let probe = [HEALTH, METRICS].into_iter().find(is_probe);
     let route = matched.as_ref().map(MatchedPath::as_str).or(probe);
     let entry = edge.entry(route.unwrap_or_default());
     let mut response = match answer(&edge, entry, request, next).await {

@@ -1,6 +1,7 @@
 //! How every HTTP service here starts, answers, fails and stops.
 //!
 //! - [`Server`] binds, serves an axum router within limits, and drains on SIGTERM.
+//! - [`Inside`] serves routes that are there inside peers' tunnels only.
 //! - [`Route`] says what each route takes, gives and may cost: it is limited, counted and documented
 //!   ([`openapi`()]) by that.
 //! - [`run_program`] is the shell of each program: its runtime and its exit status.
@@ -16,6 +17,7 @@
 mod clock;
 pub mod contract;
 mod edge;
+mod inside;
 mod json;
 mod limits;
 mod measure;
@@ -25,6 +27,7 @@ mod problem;
 mod program;
 mod route;
 mod server;
+mod serving;
 
 pub use http_client::{
     BadBaseUrl, BaseUrl, ClientConfig, ClientError, HttpClient, ReceivedProblem, parse, to_json,
@@ -32,6 +35,7 @@ pub use http_client::{
 
 pub use clock::{ProgramClock, sleep_until};
 pub use edge::browser_readable;
+pub use inside::{Handed, Inside};
 pub use json::Json;
 pub use limits::{Class, HEAVY, LIGHT, PROBE};
 pub use openapi::openapi;

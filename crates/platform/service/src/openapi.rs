@@ -67,6 +67,10 @@ fn operation(route: &Route, schemas: &mut Schemas, security: &mut Map<String, Va
         security.insert(name.into(), scheme);
         operation.insert("security".into(), json!([{ name: [] }]));
     }
+    if let Access::Tunnel(url) = route.access {
+        let meaning = "From inside a peer's tunnel only, which says who asks.";
+        operation.insert("servers".into(), json!([{ "url": url, "description": meaning }]));
+    }
     Value::Object(operation)
 }
 
@@ -164,7 +168,8 @@ fn scheme(access: Access) -> Option<(&'static str, Value)> {
     let bearer =
         |meaning: &str| json!({ "type": "http", "scheme": "bearer", "description": meaning });
     match access {
-        Access::Open => None,
+        // Nothing is shown in a tunnel.
+        Access::Open | Access::Tunnel(_) => None,
         Access::Operator => Some(("operator", bearer("The service's operator token."))),
         Access::Bearer(what) => Some(("customer", bearer(what))),
         Access::PrivateToken => {

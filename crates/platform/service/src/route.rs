@@ -56,6 +56,17 @@ pub enum Access {
     Bearer(&'static str),
     /// A Privacy Pass token (RFC 9577): `Authorization: PrivateToken`.
     PrivateToken,
+    /// To be inside a peer's tunnel, which says who asks: the route is served there only, at this URL.
+    Tunnel(&'static str),
+}
+
+/// Where a route is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// On the service's address.
+    Outside,
+    /// Inside peers' tunnels: see [`Inside`](crate::Inside).
+    Inside,
 }
 
 /// A body: its media type and, if it is JSON, its shape.
@@ -153,6 +164,14 @@ impl Route {
     #[must_use]
     pub const fn heads(self, answer_headers: &'static [(&'static str, &'static str)]) -> Self {
         Self { answer_headers, ..self }
+    }
+
+    /// On which side it is served.
+    pub(crate) const fn side(&self) -> Side {
+        match self.access {
+            Access::Tunnel(_) => Side::Inside,
+            _ => Side::Outside,
+        }
     }
 
     /// May answer with these problems.

@@ -1,37 +1,22 @@
 //! A service's life: bind, serve, drain, stop.
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::IntoResponse as _;
 use coarse::SystemClock;
-use http::HeaderValue;
-use http::header::CONNECTION;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use record::{Opened, Tap};
+use record::Tap;
 use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::edge::edge;
-use crate::limits::{RATE_FACTOR, busy, rate_factor};
-use crate::measure::connections_refused;
-use crate::route::Route;
-use http_client::Stream;
+use crate::limits::{RATE_FACTOR, rate_factor};
+use crate::route::{Route, Side};
+use crate::serving::{Accepted, Source, on_the_runtime, serve};
 
 /// How a service listens and what a peer may cost it.
 #[derive(Clone)]
@@ -60,14 +45,6 @@ pub struct ServeConfig {
     pub metrics: Metrics,
 }
 
-/// How long a connection that won't be served may take to say what it wants.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes of a request's head that are read at all; from 16 KiB ([`ServeConfig::max_head`]) to here a request gets a
-/// problem document, beyond it hyper's bare 431.
-const READ_BUFFER: usize = 64 * 1024;
-/// Header fields at most; more get hyper's bare 431.
-const MAX_FIELDS: usize = 100;
-
 impl ServeConfig {
     /// Limits for small requests: 10 s, 16 KiB of head, 64 KiB of body, 1,024 connections.
     #[must_use]
@@ -85,6 +62,16 @@ impl ServeConfig {
             routes: &[],
             metrics: Metrics::new(Arc::new(SystemClock)),
         }
+    }
+}
+
+impl ServeConfig {
+    /// The same with what an operator says in the environment.
+    pub(crate) fn with_environment(mut self) -> Result<Self, ServeError> {
+        if let Some(factor) = std::env::var_os(RATE_FACTOR) {
+            self.rate_factor = rate_factor(&factor).ok_or(ServeError::RateFactor)?;
+        }
+        Ok(self)
     }
 }
 
@@ -115,10 +102,8 @@ pub struct Server<T: Tap = ()> {
 
 impl<T: Tap> Server<T> {
     /// Binds. `tap` hears what is received; `()` outside of audits.
-    pub async fn bind(mut config: ServeConfig, tap: T) -> Result<Self, ServeError> {
-        if let Some(factor) = std::env::var_os(RATE_FACTOR) {
-            config.rate_factor = rate_factor(&factor).ok_or(ServeError::RateFactor)?;
-        }
+    pub async fn bind(config: ServeConfig, tap: T) -> Result<Self, ServeError> {
+        let config = config.with_environment()?;
         let listen = config.listen;
         if !listen.ip().to_canonical().is_loopback() {
             return Err(ServeError::PlainOffLoopback(listen));
@@ -137,88 +122,33 @@ impl<T: Tap> Server<T> {
 
     /// Serves until SIGTERM or SIGINT, then drains.
     pub async fn run(self, router: Router) -> Result<(), ServeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
-        let told_to_stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        self.run_until(router, told_to_stop).await;
+        let told = told_to_stop()?;
+        self.run_until(router, told).await;
         Ok(())
     }
 
     /// Serves until `stop` is ready, then drains: no new connection, requests under way are answered, and
     /// what is left after the drain timeout is cut. `router` has no fallback of its own.
     pub async fn run_until(self, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
-        // On one of the runtime's own threads, not on the one that blocks on all this: a connection that is accepted there goes on
-        // there, without waking another.
-        let mut serving = JoinSet::new();
-        serving.spawn(self.accept(router, stop));
-        if let Some(Err(error)) = serving.join_next().await
-            && error.is_panic()
-        {
-            resume_unwind(error.into_panic());
-        }
-    }
-
-    async fn accept(self, router: Router, stop: impl Future<Output = ()>) {
         let Self { listener, local, config, tap } = self;
-        let service = TowerToHyperService::new(edge(router, &config));
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(config.header_read_timeout);
-        http.max_buf_size(READ_BUFFER).max_headers(MAX_FIELDS);
-        let mut brief = http.clone();
-        brief.header_read_timeout(REFUSAL_PATIENCE.min(config.header_read_timeout));
-        let doors = Doors {
-            listener: &listener,
-            served: Arc::new(Semaphore::new(config.max_connections)),
-            refused: Arc::new(Semaphore::new(config.max_refusals)),
-        };
-        let refused = connections_refused(&config.metrics);
-        let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
         let publishing = tokio::spawn(publish(config.metrics.clone()));
-
         tracing::info!(address = %local, "listening");
-        tokio::pin!(stop);
-        loop {
-            let (slot, tcp, peer) = tokio::select! {
-                () = &mut stop => break,
-                accepted = doors.accept() => accepted,
-                // Reaps what has ended.
-                Some(_) = connections.join_next() => continue,
-            };
-            let tap = tap.connected(Opened::ByPeer, Some(peer));
-            let stream = TokioIo::new(Stream::new(tcp, tap, config.request_timeout));
-            // A peer that breaks off or talks nonsense is its own affair.
-            match slot {
-                Slot::Served(slot) => {
-                    let connection = graceful.watch(http.serve_connection(stream, service.clone()));
-                    connections.spawn(async move {
-                        let _ = connection.await;
-                        drop(slot);
-                    });
-                }
-                Slot::Refused(slot) => {
-                    refused.increment();
-                    let refusing = service_fn(|_| async { Ok::<_, Infallible>(refusal()) });
-                    let connection = graceful.watch(brief.serve_connection(stream, refusing));
-                    connections.spawn(async move {
-                        let _ = connection.await;
-                        drop(slot);
-                    });
-                }
-            }
-        }
+        let drained = on_the_runtime(serve(listener, router, config, tap, stop)).await;
         publishing.abort();
-        drop(listener);
-        tracing::info!("draining");
-        let drained = timeout(config.drain_timeout, graceful.shutdown()).await.is_ok();
-        connections.shutdown().await;
         tracing::info!(drained, "stopped");
     }
+}
+
+/// Ready at SIGTERM or SIGINT.
+pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()> + Send + 'static, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Shows present metrics at each full minute.
@@ -229,54 +159,18 @@ async fn publish(metrics: Metrics) {
     }
 }
 
-/// What whoever comes beyond the cap is told.
-fn refusal() -> axum::response::Response {
-    let mut response = busy().into_response();
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
-}
+impl Source for TcpListener {
+    const SIDE: Side = Side::Outside;
+    type Stream = TcpStream;
+    type From = ();
 
-/// A connection's place.
-enum Slot {
-    Served(OwnedSemaphorePermit),
-    Refused(OwnedSemaphorePermit),
-}
-
-struct Doors<'a> {
-    listener: &'a TcpListener,
-    served: Arc<Semaphore>,
-    refused: Arc<Semaphore>,
-}
-
-impl Doors<'_> {
-    /// Waits for a connection, and until there is a place for it.
-    async fn accept(&self) -> (Slot, TcpStream, SocketAddr) {
-        let slot = tokio::select! {
-            biased;
-            Ok(slot) = Arc::clone(&self.served).acquire_owned() => Slot::Served(slot),
-            Ok(slot) = Arc::clone(&self.refused).acquire_owned() => Slot::Refused(slot),
-            // The semaphores are never closed.
-            else => return pending().await,
-        };
-        let (tcp, peer) = self.connection().await;
-        let slot = match slot {
-            // A place may have become free meanwhile.
-            Slot::Refused(slot) => match Arc::clone(&self.served).try_acquire_owned() {
-                Ok(better) => Slot::Served(better),
-                Err(_) => Slot::Refused(slot),
-            },
-            served @ Slot::Served(_) => served,
-        };
-        (slot, tcp, peer)
-    }
-
-    async fn connection(&self) -> (TcpStream, SocketAddr) {
+    async fn next(&mut self) -> Option<Accepted<TcpStream, ()>> {
         loop {
-            match self.listener.accept().await {
-                Ok((tcp, peer)) => {
+            match self.accept().await {
+                Ok((stream, peer)) => {
                     // Without it small answers wait for acknowledgements; where it fails, they do.
-                    let _ = tcp.set_nodelay(true);
-                    return (tcp, peer);
+                    let _ = stream.set_nodelay(true);
+                    return Some(Accepted { stream, peer: Some(peer), from: () });
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(_) => {
@@ -286,6 +180,9 @@ impl Doors<'_> {
             }
         }
     }
+
+    /// No handler is told the peer's network address.
+    fn introduce((): &(), _: &mut http::Extensions) {}
 }
 
 /// The connection broke before it was accepted.

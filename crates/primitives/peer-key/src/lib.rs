@@ -3,12 +3,15 @@
 //! Two encodings of one point, or a point that gives everybody the same secret, would let a device pass
 //! for another, so a [`PeerKey`] can't hold either. Keys are written as WireGuard writes them: base64 with padding.
 
+mod thumbprint;
+
+pub use thumbprint::{BadThumbprint, Thumbprint};
+
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use coarse::Secret;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -56,12 +59,10 @@ impl PeerKey {
         &self.0
     }
 
-    /// SHA-256 of the key's JWK (RFC 7638; OKP and X25519 by RFC 8037), base64url: the `jkt` of a `cnf` claim (RFC 9449 section 6.1).
+    /// The key's [`Thumbprint`] as it is written.
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        let x = URL_SAFE_NO_PAD.encode(self.0);
-        let canonical = format!(r#"{{"crv":"X25519","kty":"OKP","x":"{x}"}}"#);
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
+        Thumbprint::from(self).to_string()
     }
 }
 

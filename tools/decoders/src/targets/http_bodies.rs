@@ -8,10 +8,11 @@ use axum::extract::{FromRequest as _, Query};
 use axum::response::IntoResponse as _;
 use dip_api::{Assign, Assigned, Refresh, Refreshed};
 use encoding::Base64Url;
-use gateway_api::{AddPeer, Peer};
+use gateway_api::{AddPeer, Devices, OneDevice, Peer};
 use http::{Request, Uri};
 use http_body_util::BodyExt as _;
 use issuer_api::{BlindSign, BlindSigned, KeyQuery};
+use peer_key::Thumbprint;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ static RUNTIME: LazyLock<Runtime> =
 /// Has one of the bodies read.
 pub(crate) fn check(input: &[u8]) {
     let Some((kind, body)) = byte(input) else { return };
-    match kind % 14 {
+    match kind % 16 {
         0 => one::<CreateAccount>(body),
         1 => one::<Reset>(body),
         2 => one::<BlindSign>(body),
@@ -42,7 +43,9 @@ pub(crate) fn check(input: &[u8]) {
         10 => one::<MintResponse>(body),
         11 => one::<Peer>(body),
         12 => query(body),
-        _ => number(body),
+        13 => number(body),
+        14 => one::<OneDevice>(body),
+        _ => one::<Devices>(body),
     }
 }
 
@@ -148,6 +151,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     seeds.push(tagged(2, r#"{"hunter2":1}"#));
     seeds.push(tagged(4, r#"{"lease": hunter2}"#));
     seeds.push(tagged(12, "purpose=dedicated-ip&epoch=2968"));
+    let device = Thumbprint::from(&fixture::device());
+    seeds.push(tagged(14, json!({ "device": device }).to_string()));
+    let listed = json!({ "device": device, "ends": 498_672, "this": true });
+    seeds.push(tagged(15, json!({ "devices": [listed] }).to_string()));
     seeds.push(tagged(13, "1234-5678 9012-3456 7890-1234"));
     seeds
 }

@@ -2,7 +2,7 @@
 //!
 //! Input: pieces, each a byte that says what it is and then its content: a datagram of a stranger; an inner packet, sent
 //! through the peer's tunnel; a handshake's first message, spoilt at the places that the content names; a sealed
-//! packet, spoilt likewise. No flow is opened (every destination is refused) and no name is looked up.
+//! packet, spoilt likewise. No flow is opened but to the exit itself (every destination is refused), and no name is looked up.
 
 use std::net::UdpSocket;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -16,8 +16,8 @@ use gotatun::packet::Packet;
 use gotatun::x25519;
 use tunnel::reading::{Content, Question, datagram, inner, question};
 use tunnel::{
-    DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig, ExitHandle, Limits, Network, NeverRule,
-    PeerGrant,
+    Control, DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig, ExitHandle, Limits, Network,
+    NeverRule, PeerGrant,
 };
 
 use super::{dns, packets};
@@ -28,6 +28,8 @@ use crate::input::{byte, joined, pieces, tagged};
 const RETRY: Duration = Duration::from_millis(250);
 /// When the exit is given up for dead.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Where flows to the exit itself are taken in, and hung up on.
+const CONTROL_PORT: u16 = 3006;
 /// Pieces of one input.
 const MOST: usize = 12;
 
@@ -93,6 +95,7 @@ impl Bench {
                 handshakes_in_all: u64::from(u32::MAX),
                 ..Limits::default()
             },
+            control: Some(Control { port: CONTROL_PORT, take: Box::new(|_| true) }),
             now: Arc::new(|| 1000),
         };
         let exit = Exit::spawn(config, ()).expect("loopback has a port");
@@ -211,17 +214,20 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         datagram(packets::flow(53), &dns::asking(7, name, kind), 1420).expect("it fits")
     };
     let opening = packets::opening();
+    let mut to_the_exit = opening.clone();
+    to_the_exit[22..24].copy_from_slice(&CONTROL_PORT.to_be_bytes());
     let mut away = opening.clone();
     away[16..20].copy_from_slice(&[192, 0, 2, 1]);
     let mut data = opening.clone();
     data[33] = 0x10;
-    let all: [Vec<u8>; 9] = [
+    let all: [Vec<u8>; 10] = [
         tagged(0, b"hello"),
         tagged(0, [&[1, 0, 0, 0][..], &[7; 144]].concat()),
         tagged(0, [&[4, 0, 0, 0][..], &[7; 60]].concat()),
         tagged(1, asked("a.invalid", 1)),
         tagged(1, asked("a.onion", 28)),
         tagged(1, opening),
+        tagged(1, to_the_exit),
         tagged(1, away),
         tagged(2, [20, 1]),
         tagged(3, [16, 1, 40, 2]),

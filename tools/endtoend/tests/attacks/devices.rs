@@ -14,14 +14,14 @@ use endtoend::customer::{
 };
 use endtoend::keys;
 use endtoend::rows::Rows;
-use endtoend::services::{ask, now};
+use endtoend::services::{ask, ask_inside, now};
 use endtoend::tunnel::{self, CONNECTED, REFUSED};
-use gateway_api::{PEERS, Peer};
+use gateway_api::{DEVICES, Devices, PEERS, Peer, REMOVE_DEVICE, RESTORE_DEVICE};
 use http::Method;
 use jws::{Compact, KeySet, SigningKey};
 use lease::{DAT_LIFE, Dat, Grant, Order, lease_end};
 use minting::{RefreshRequest, Refusal};
-use peer_key::PeerSecret;
+use peer_key::{PeerSecret, Thumbprint};
 use privacy_pass::SpendHash;
 use seal::{AnswerKey, KeyProof, Sealer};
 use serde_json::{Value, json};
@@ -250,6 +250,9 @@ fn a_token_touches_no_other_leases_tunnel() -> Result<()> {
     services.add_peer(&theirs.minted.dat, victim.device.public())?.json::<Peer>()?;
     // There is nothing else to ask of the control interface: a peer is neither listed nor removed.
     for (method, path) in [
+        (Method::GET, DEVICES.to_owned()),
+        (Method::POST, REMOVE_DEVICE.to_owned()),
+        (Method::POST, RESTORE_DEVICE.to_owned()),
         (Method::GET, PEERS.to_owned()),
         (Method::DELETE, PEERS.to_owned()),
         (Method::DELETE, format!("{PEERS}/{}", hex::encode(victim.device.public().bytes()))),
@@ -260,6 +263,19 @@ fn a_token_touches_no_other_leases_tunnel() -> Result<()> {
     }
     let after = Rows::of(&town)?;
     assert_eq!(after.count(), before.count());
+    // From inside one's own tunnel the other's device is nobody's.
+    let answer = services.add_peer(&own.minted.dat, attacker.device.public())?;
+    let (peer, victims) = (answer.json::<Peer>()?, Thumbprint::from(&victim.device.public()));
+    let attackers = tunnel::open(&attacker.device, &peer)?;
+    for path in [REMOVE_DEVICE, RESTORE_DEVICE] {
+        let named = json!({"device": victims});
+        let refused = ask_inside(attackers.proxy_addr(), &peer, Method::POST, path, &named)?;
+        assert_eq!(refused.refusal(), (404, "device-unknown"));
+    }
+    let listed = ask_inside(attackers.proxy_addr(), &peer, Method::GET, DEVICES, &json!({}))?;
+    let listed = listed.json::<Devices>()?.devices;
+    assert!(listed.len() == 1 && listed[0].this && listed[0].device != victims);
+    after.unchanged(&town)?;
     assert_eq!(tunnel::seen(tunnel.proxy_addr(), web)?, theirs.minted.ip.ip());
     // Who holds no private key that was let in gets no answer from the tunnel's end.
     let stranger = PeerSecret::random(&mut system_rng());

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use ::tunnel::ClientHandle;
 use anyhow::{Context as _, Result};
 use aws_lc_rs::digest::{SHA256, digest};
 use coarse::system_rng;
@@ -11,9 +12,14 @@ use encoding::Base64Url;
 use endtoend::customer::Customer;
 use endtoend::keys;
 use endtoend::raw::{self, Said};
-use endtoend::services::{REGION, now};
+use endtoend::services::{REGION, ask_inside, now};
+use endtoend::tunnel;
+use gateway_api::{DEVICES, Peer, REMOVE_DEVICE, RESTORE_DEVICE};
+use http::Method;
+use jws::Compact;
 use lab::Town;
 use lease::{ExtensionOrder, Order, RequestHash};
+use peer_key::Thumbprint;
 use privacy_pass::{MEDIA_TYPE_REQUEST, TokenHeader};
 use serde_json::{Value, json};
 
@@ -30,6 +36,8 @@ pub(crate) struct Endpoint {
     pub(crate) path: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
+    /// Keeps the way there open, where that is a tunnel.
+    _tunnel: Option<ClientHandle>,
 }
 
 impl Endpoint {
@@ -185,6 +193,7 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
             json!({"dat": leased.minted.dat, "device": device}),
         )?,
     ];
+    all.extend(inside(&customer, &srt, &leased)?);
     for service in SERVICES {
         all.extend([get(service, "/health")?, get(service, "/metrics")?]);
     }
@@ -208,7 +217,38 @@ fn endpoint(
     body: Vec<u8>,
 ) -> Result<Endpoint> {
     let address = raw::address(&town.url(service)?)?;
-    Ok(Endpoint { service, address, method, path: path.to_owned(), headers, body })
+    let path = path.to_owned();
+    Ok(Endpoint { service, address, method, path, headers, body, _tunnel: None })
+}
+
+/// What the gateway is asked from inside a tunnel, by a device that has removed another of its address.
+fn inside(customer: &Customer, srt: &Compact, leased: &wallet::Leased) -> Result<Vec<Endpoint>> {
+    let other = customer.on_another_device();
+    let dat = other.refresh(srt, leased)?.dat;
+    other.services.add_peer(&dat, other.device.public())?.json::<Peer>()?;
+    let answer = customer.services.add_peer(&leased.minted.dat, customer.device.public())?;
+    let peer: Peer = answer.json()?;
+    let way = tunnel::open(&customer.device, &peer)?;
+    let [this, other] = [customer, &other].map(|one| Thumbprint::from(&one.device.public()));
+    let removed = json!({"device": other});
+    ask_inside(way.proxy_addr(), &peer, Method::POST, REMOVE_DEVICE, &removed)?.json::<Value>()?;
+    let address = tunnel::door(way.proxy_addr(), tunnel::inside(&peer))?;
+    let kind = || vec![("Content-Type", "application/json".to_owned())];
+    let asked = [
+        ("GET", DEVICES, vec![], vec![]),
+        ("POST", REMOVE_DEVICE, kind(), removed.to_string().into_bytes()),
+        ("POST", RESTORE_DEVICE, kind(), json!({"device": this}).to_string().into_bytes()),
+    ];
+    let endpoint = |(method, path, headers, body): (_, &str, _, _)| Endpoint {
+        service: "gateway",
+        address,
+        method,
+        path: path.to_owned(),
+        headers,
+        body,
+        _tunnel: Some(way.clone()),
+    };
+    Ok(asked.map(endpoint).into())
 }
 
 /// That every service takes every honest request.

@@ -8,7 +8,7 @@
 //! | shares a subscription, or races with a token | to get two addresses | [`sharing`] |
 //! | runs the blind token service | to give one customer a key of their own | [`rogue_keys`] |
 //! | holds receipts that are no good | to draw, assign, refresh | [`receipts`] |
-//! | holds access tokens that are no good | to open a tunnel | [`devices`] |
+//! | holds access tokens that are no good, or sits in a tunnel of their own | to open a tunnel, or end another's | [`devices`] |
 //! | runs the enclave, or its parent | to be believed | [`attestation`] |
 //! | reaches the enclave's parent | to have tokens minted | [`enclave`] |
 //! | sends nonsense | to break a service | [`bodies`], [`transport`] |

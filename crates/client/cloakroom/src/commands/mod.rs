@@ -5,6 +5,7 @@ pub(crate) mod attestation;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod demo;
+pub(crate) mod device;
 pub(crate) mod dip;
 pub(crate) mod provider;
 pub(crate) mod trust;

@@ -24,7 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A client's connection and how far it has come.
 pub(super) struct Connection {
-    splice: Splice,
+    splice: Splice<TcpStream>,
     handshake: Handshake,
     /// Bytes of the handshake that still have to go to the client.
     answers: Vec<u8>,

@@ -1,17 +1,18 @@
 //! The host's side of an exit: sockets that leave from a peer's own address, and who owns which.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use mio::event::Source;
-use mio::net::{TcpStream, UdpSocket};
+use mio::net::{TcpStream, UdpSocket, UnixStream};
 use mio::{Interest, Registry, Token};
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use crate::packet::FlowKey;
+use crate::splice::HostEnd;
 
 /// Which peer of the loop, by a number that is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +54,84 @@ impl HostSockets {
 
     pub(super) fn owner(&self, token: Token) -> Option<Owner> {
         self.owners.get(&token).copied()
+    }
+}
+
+/// The host's end of a peer's TCP flow.
+pub(super) enum HostStream {
+    /// A connection to the flow's destination.
+    Out(TcpStream),
+    /// A flow to the exit itself. Whoever answers there may end it with something left unread: what was answered before arrives
+    /// all the same, and the rest is dropped.
+    Control(UnixStream),
+}
+
+impl HostEnd for HostStream {
+    fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.finish(),
+            Self::Control(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// A pair of sockets knows no reset: HTTP's own framing says what is whole.
+    fn cut(&self) {
+        if let Self::Out(stream) = self {
+            stream.cut();
+        }
+    }
+}
+
+impl Read for HostStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Out(stream) => stream.read(buffer),
+            Self::Control(stream) => ended(stream.read(buffer), 0),
+        }
+    }
+}
+
+impl Write for HostStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Out(stream) => stream.write(bytes),
+            Self::Control(stream) => ended(stream.write(bytes), bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What came of reading or writing at a pair's end; `count` when the other end is closed.
+fn ended(outcome: io::Result<usize>, count: usize) -> io::Result<usize> {
+    let closed = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    };
+    outcome.or_else(|error| if closed(&error) { Ok(count) } else { Err(error) })
+}
+
+impl Source for HostStream {
+    fn register(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.register(registry, token, on),
+            Self::Control(stream) => stream.register(registry, token, on),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.reregister(registry, token, on),
+            Self::Control(stream) => stream.reregister(registry, token, on),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.deregister(registry),
+            Self::Control(stream) => stream.deregister(registry),
+        }
     }
 }
 

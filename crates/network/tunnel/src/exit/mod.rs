@@ -5,9 +5,10 @@
 //! handshake; whoever has no grant hears nothing at all. When a grant ends, so does the tunnel, with all
 //! flows in it.
 //!
-//! Inner packets are IPv4: TCP, UDP, and DNS questions to the exit's inner address. IPv6 packets,
-//! fragments and everything else are dropped.
+//! Inner packets are IPv4: TCP, UDP, and at the exit's inner address DNS questions and flows to its control port. IPv6
+//! packets, fragments and everything else are dropped.
 
+mod control;
 mod dns;
 mod engine;
 mod gate;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
+pub use self::control::{Control, ControlFlow, TakeFlow};
 pub(crate) use self::dns::{DnsQuestion, answer_question, read_question};
 pub use self::gate::Handshakes;
 pub use self::grants::PeerGrant;
@@ -55,6 +57,8 @@ pub struct ExitConfig {
     pub policy: DestinationPolicy,
     /// How much one peer may use.
     pub limits: Limits,
+    /// What is answered at the inner address beside DNS questions; nothing when `None`.
+    pub control: Option<Control>,
     /// The clock that grants expire by.
     pub now: Now,
 }
@@ -66,6 +70,8 @@ pub struct Limits {
     pub tcp_flows: usize,
     /// TCP flows among these that the destination hasn't answered yet.
     pub half_open: usize,
+    /// TCP flows among these that go to the exit's control port.
+    pub control_flows: usize,
     /// UDP flows at a time; the one that was idle longest makes room.
     pub udp_flows: usize,
     /// Bytes that a TCP flow may hold on its way, for either direction.
@@ -88,6 +94,7 @@ impl Default for Limits {
         Self {
             tcp_flows: 256,
             half_open: 64,
+            control_flows: 4,
             udp_flows: 256,
             buffer: 256 << 10,
             connect: Duration::from_secs(15),

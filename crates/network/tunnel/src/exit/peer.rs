@@ -15,12 +15,12 @@ use super::dns::{self, Resolver};
 use super::gate::Door;
 use super::grants::PeerGrant;
 use super::host::{HostSockets, PeerId};
-use super::tcp::TcpFlows;
+use super::tcp::{TcpFlows, Way};
 use super::udp::UdpFlows;
 use super::{ExitConfig, Observer};
 use crate::keys::ToX25519 as _;
 use crate::outer::Datagram;
-use crate::packet::{FlowKey, Ipv4, TCP, UDP, udp_packet};
+use crate::packet::{FlowKey, Ipv4, TCP, TcpOpening, UDP, udp_packet};
 
 /// Session numbers that a peer may have in use: eight sessions and a handshake, and some to spare.
 const SESSIONS: usize = 16;
@@ -153,7 +153,7 @@ impl Peer {
     fn receive_tcp(
         &mut self,
         packet: Packet,
-        (flow, mut opening): (FlowKey, crate::packet::TcpOpening),
+        (flow, opening): (FlowKey, TcpOpening),
         to_exit: bool,
         shared: &mut Shared<'_>,
     ) {
@@ -167,10 +167,15 @@ impl Peer {
                 none.insert(made)
             }
         };
-        // The exit itself has no TCP services: a reset.
-        opening.opens &= !to_exit;
-        let (exit, rules) = (self.grant.exit_address, (&config.policy, &config.limits));
-        tcp.receive(packet, (flow, opening), exit, rules, shared.sockets, shared.now);
+        let way = match &config.control {
+            _ if !to_exit => Way::Out(self.grant.exit_address, &config.policy),
+            Some(control) if control.port == flow.destination.port() => {
+                Way::Control(control, self.grant.public_key)
+            }
+            // The exit itself has no other TCP services: a reset.
+            _ => Way::Refused,
+        };
+        tcp.receive(packet, (flow, opening), way, &config.limits, shared.sockets, shared.now);
     }
 
     /// Sends an answer of the resolver.

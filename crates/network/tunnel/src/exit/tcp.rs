@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use gotatun::packet::Packet;
 use mio::Token;
 use mio::event::Event;
-use mio::net::TcpStream;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 
-use super::Limits;
-use super::host::{self, HostSockets, Owner, PeerId};
+use super::host::{self, HostSockets, HostStream, Owner, PeerId};
+use super::{Control, Limits};
 use crate::packet::{self, FlowKey, TcpOpening, Unreachable};
 use crate::policy::DestinationPolicy;
-use crate::splice::{self, Splice};
+use crate::splice::{HostEnd as _, Splice};
 use crate::stack::Stack;
+use peer_key::PeerKey;
 
 /// One peer's stack and its flows.
 pub(super) struct TcpFlows {
@@ -33,15 +33,28 @@ pub(super) struct TcpFlows {
 struct Flow {
     opening: TcpOpening,
     token: Token,
+    /// Whether it goes to the exit itself.
+    control: bool,
     state: State,
     last_used: Instant,
 }
 
 enum State {
     /// The host's connection is under way; the peer's request is held until it stands.
-    Connecting(TcpStream, Packet),
+    Connecting(HostStream, Packet),
     /// Both stand.
-    Joined(Splice, SocketHandle),
+    Joined(Splice<HostStream>, SocketHandle),
+}
+
+/// Where a peer's flow leads.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// Out of the host from this address, as far as the policy lets it.
+    Out(IpAddr, &'a DestinationPolicy),
+    /// To whoever answers for the exit, as this peer's.
+    Control(&'a Control, PeerKey),
+    /// Nowhere.
+    Refused,
 }
 
 impl TcpFlows {
@@ -65,14 +78,14 @@ impl TcpFlows {
         self.stack.is_broken()
     }
 
-    /// Takes in a TCP packet. A request for a new flow starts one from `exit`, if `policy` and `limits`
-    /// let it; otherwise nothing listens for it, and the stack answers with a reset.
+    /// Takes in a TCP packet. A request for a new flow starts one by this way, if that and `limits` let it;
+    /// otherwise nothing listens for it, and the stack answers with a reset.
     pub(super) fn receive(
         &mut self,
         packet: Packet,
         (key, opening): (FlowKey, TcpOpening),
-        exit: IpAddr,
-        (policy, limits): (&DestinationPolicy, &Limits),
+        way: Way<'_>,
+        limits: &Limits,
         sockets: &mut HostSockets,
         now: Instant,
     ) {
@@ -88,11 +101,12 @@ impl TcpFlows {
                 Some(_) => self.drop_flow(&key, sockets),
                 None => {}
             }
-            let room = self.flows.len() < limits.tcp_flows && self.half_open < limits.half_open;
-            let destination = SocketAddr::V4(key.destination);
-            if !self.flows.contains_key(&key) && room && policy.check(destination).is_ok() {
-                match host::connect_tcp(exit, destination) {
-                    Ok(stream) => return self.open(key, opening, stream, packet, sockets, now),
+            if !self.flows.contains_key(&key) && self.has_room(way, limits) {
+                match way.begin(key) {
+                    Ok(stream) => {
+                        self.open((key, opening), stream, packet, limits.buffer, sockets, now);
+                        return;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                     Err(_) => return self.say_unreachable(key),
                 }
@@ -104,12 +118,19 @@ impl TcpFlows {
         self.stack.receive(packet, now);
     }
 
+    fn has_room(&self, way: Way<'_>, limits: &Limits) -> bool {
+        let control = || self.flows.values().filter(|flow| flow.control).count();
+        self.flows.len() < limits.tcp_flows
+            && self.half_open < limits.half_open
+            && (!way.is_control() || control() < limits.control_flows)
+    }
+
     fn open(
         &mut self,
-        key: FlowKey,
-        opening: TcpOpening,
-        mut stream: TcpStream,
+        (key, opening): (FlowKey, TcpOpening),
+        mut stream: HostStream,
         request: Packet,
+        buffer: usize,
         sockets: &mut HostSockets,
         now: Instant,
     ) {
@@ -117,9 +138,14 @@ impl TcpFlows {
         let Ok(token) = sockets.register(&mut stream, owner) else {
             return self.say_unreachable(key);
         };
+        let control = matches!(stream, HostStream::Control(_));
         let state = State::Connecting(stream, request);
-        self.flows.insert(key, Flow { opening, token, state, last_used: now });
+        self.flows.insert(key, Flow { opening, token, control, state, last_used: now });
         self.half_open += 1;
+        if control {
+            // There is nobody to wait for.
+            self.join(&key, buffer, sockets, now);
+        }
     }
 
     /// Notes what has become of a host socket.
@@ -248,7 +274,7 @@ impl TcpFlows {
         match flow.state {
             State::Connecting(stream, _) => {
                 self.half_open -= 1;
-                splice::reset_on_close(&stream);
+                stream.cut();
             }
             State::Joined(splice, handle) => {
                 self.stack.remove(handle);
@@ -266,6 +292,24 @@ impl TcpFlows {
     }
 }
 
+impl Way<'_> {
+    const fn is_control(self) -> bool {
+        matches!(self, Self::Control(..))
+    }
+
+    /// The host's end of a new flow.
+    fn begin(self, flow: FlowKey) -> io::Result<HostStream> {
+        let destination = SocketAddr::V4(flow.destination);
+        match self {
+            Self::Out(exit, policy) if policy.check(destination).is_ok() => {
+                host::connect_tcp(exit, destination).map(HostStream::Out)
+            }
+            Self::Control(control, peer) => control.open(peer).map(HostStream::Control),
+            Self::Out(..) | Self::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+}
+
 enum Outcome {
     UnderWay,
     Connected,
@@ -273,7 +317,8 @@ enum Outcome {
     Unreachable,
 }
 
-fn outcome(stream: &TcpStream) -> Outcome {
+fn outcome(stream: &HostStream) -> Outcome {
+    let HostStream::Out(stream) = stream else { return Outcome::Connected };
     match stream.take_error() {
         Ok(None) => match stream.peer_addr() {
             Ok(_) => Outcome::Connected,

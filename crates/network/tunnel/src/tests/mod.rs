@@ -1,5 +1,6 @@
 //! Both ends together, in one process, on loopback.
 
+mod control;
 mod exit;
 mod flows;
 mod proxy;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use peer_key::PeerSecret;
 
 use crate::{
-    Client, ClientConfig, ClientHandle, DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig,
+    Client, ClientConfig, ClientHandle, Control, DEFAULT_MTU, DestinationPolicy, Exit, ExitConfig,
     ExitHandle, Limits, Observer, PeerGrant,
 };
 
@@ -57,6 +58,15 @@ impl TestExit {
         limits: Limits,
         observer: impl Observer,
     ) -> Self {
+        Self::with(policy, limits, None, observer)
+    }
+
+    pub(super) fn with(
+        policy: DestinationPolicy,
+        limits: Limits,
+        control: Option<Control>,
+        observer: impl Observer,
+    ) -> Self {
         let clock = Arc::new(AtomicU64::new(1000));
         let turns = Arc::new(AtomicU64::new(0));
         let (hands, counter) = (Arc::clone(&clock), Arc::clone(&turns));
@@ -69,6 +79,7 @@ impl TestExit {
             mtu: DEFAULT_MTU,
             policy,
             limits,
+            control,
             now: Arc::new(move || {
                 counter.fetch_add(1, Ordering::SeqCst);
                 hands.load(Ordering::SeqCst)

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{any, get, post};
 use coarse::{FixedClock, UnixTime};
 use service::contract;
-use service::{Body, HEALTH_ROUTE, METRICS_ROUTE, Route};
+use service::{Access, Body, HEALTH_ROUTE, METRICS_ROUTE, Route};
 use telemetry::{Metrics, Named, Pace};
 
 const TEXT: Body = Body::bytes("text/plain");
@@ -50,6 +50,29 @@ async fn routes_that_differ_are_found() {
             "DELETE /b/{name} isn't documented and gets 200 OK",
         ]
     );
+}
+
+/// What is served on the wrong side is not documented there.
+#[tokio::test]
+async fn routes_inside_are_apart() {
+    static BOTH: [Route; 4] = [
+        Route::get("/a", "Is read.", TEXT),
+        Route::get("/in", "Is read inside.", TEXT).with(Access::Tunnel("http://100.64.0.1:1")),
+        HEALTH_ROUTE,
+        METRICS_ROUTE,
+    ];
+    let (out, within) = (Router::new(), Router::new());
+    let (out, within) = (out.route("/a", get(|| async {})), within.route("/in", get(|| async {})));
+    assert_eq!(contract::routes(out.clone(), &BOTH).await, [""; 0]);
+    assert_eq!(contract::routes_inside(within.clone(), &BOTH).await, [""; 0]);
+    let both = out.merge(within);
+    assert!(contract::routes(both.clone(), &BOTH).await.contains(&"/in isn't documented".into()));
+    assert_eq!(contract::routes_inside(both, &BOTH).await, ["/a isn't documented"]);
+    let missing = contract::routes_inside(Router::new(), &BOTH).await;
+    assert!(missing.contains(&"/in isn't served".to_owned()));
+    let document = serde_json::to_value(service::openapi("a", "A.", &BOTH).unwrap()).unwrap();
+    assert_eq!(document["paths"]["/in"]["get"]["servers"][0]["url"], "http://100.64.0.1:1");
+    assert!(document["paths"]["/a"]["get"]["servers"].is_null());
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod contract;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod inside;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod serving;
