@@ -29,7 +29,19 @@ impl Row {
         self.get(column)
     }
 
-    /// The same, if there is one.
+    /// What a `bytea` stands for.
+    ///
+    /// # Errors
+    /// When `parse` refuses it.
+    pub fn parsed<T, E>(
+        &self,
+        column: usize,
+        parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<T, Error> {
+        parse(self.blob(column)?).map_err(|_| other_kind())
+    }
+
+    /// `N` bytes of a `bytea`, if there is one.
     ///
     /// # Errors
     /// When it is none.

@@ -23,6 +23,9 @@ async fn values_come_back_as_they_went() {
             |row| {
                 let short = row.bytes::<299>(1).is_err() && row.number::<u32>(0).is_err();
                 assert!(short && row.text(1).is_err() && row.flag(0).is_err());
+                assert!(
+                    row.parsed(1, |bytes| if bytes == name { Err(()) } else { Ok(()) }).is_err()
+                );
                 Ok((row.number(0)?, row.bytes(1)?, row.flag(2)?, row.text(3)?.to_owned()))
             },
         )
