@@ -52,7 +52,7 @@ const content = {
   srt, receipt, seed: seed.toString('hex'), token: tokenBytes.toString('base64url'), key, device: deviceKey,
 };
 const bound = createHash('sha256').update(tokenBytes).digest();
-const sealed = await seal(sealingKey, bound, pair, content);
+const sealed = await seal('assign', sealingKey, bound, pair, content);
 const answer = await json(await assign(urls, presented(token), sealed.request.toString('base64url')));
 const { granted } = sealed.open(Buffer.from(answer.sealed, 'base64url'));
 if (granted === undefined) throw new Error('the enclave refused');

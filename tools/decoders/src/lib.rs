@@ -53,6 +53,7 @@ macro_rules! targets {
 targets! {
     address_plan,
     attestation,
+    backup,
     cbor,
     config,
     cose,

@@ -1,6 +1,7 @@
 //! The `cloakroom` program as people run it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -114,6 +115,19 @@ impl User {
         Ok(self)
     }
 
+    /// The same person with another device, whose wallet is empty.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub fn on_another_device(&self) -> Result<Self> {
+        Ok(Self {
+            account: self.account.clone(),
+            subscription: self.subscription.clone(),
+            provider: self.provider.clone(),
+            home: tempfile::tempdir()?,
+        })
+    }
+
     /// Where the wallet is.
     #[must_use]
     pub fn home(&self) -> &Path {
@@ -160,6 +174,24 @@ impl User {
     /// As [`cloakroom`].
     pub fn log_in(&self) -> Result<Ran> {
         self.run_with(&["account", "login"], &self.account)
+    }
+
+    /// Takes the address over that is backed up under this code.
+    ///
+    /// # Errors
+    /// As [`cloakroom`].
+    pub fn restore(&self, code: &str) -> Result<Ran> {
+        self.run_with(&["dip", "restore"], code)
+    }
+
+    /// Opens the tunnel: where its proxy listens.
+    ///
+    /// # Errors
+    /// When it doesn't open.
+    pub fn connect(&self) -> Result<SocketAddr> {
+        let connected = self.run(&["connect", "--proxy", "127.0.0.1:0"])?.json()?;
+        let proxy = connected.get("proxy").and_then(Value::as_str);
+        Ok(proxy.context("no proxy")?.parse()?)
     }
 
     /// Gets a dedicated IP.

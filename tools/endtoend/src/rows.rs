@@ -9,7 +9,7 @@ use privacy_pass::SpendHash;
 use crate::evidence::{Row, Stored};
 
 /// The services that have a database.
-const SERVICES: [&str; 4] = ["accounts", "issuer", "dip", "gateway"];
+const SERVICES: [&str; 5] = ["accounts", "issuer", "dip", "gateway", "backup"];
 
 /// All rows of all tables of all services' databases at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

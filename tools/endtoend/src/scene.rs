@@ -47,6 +47,14 @@ impl Scene {
         Self::at(binaries, tapped, Ports::Free)
     }
 
+    /// A provider that takes a hundred times the usual rates of requests: for tests that ask more often than people do.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn for_a_crowd() -> Result<Self> {
+        Self::found(&binaries()?, false, Ports::Free, 100)
+    }
+
     /// A provider whose tunnels end at an address of this host that isn't loopback's.
     ///
     /// # Errors
@@ -56,9 +64,14 @@ impl Scene {
     }
 
     fn at(binaries: &Binaries, tapped: bool, ports: Ports) -> Result<Self> {
+        Self::found(binaries, tapped, ports, 1)
+    }
+
+    fn found(binaries: &Binaries, tapped: bool, ports: Ports, rate_factor: u16) -> Result<Self> {
         let room = tempfile::Builder::new().prefix("cloakroom-endtoend-").tempdir()?;
         let zone = Zone { root: room.path().to_owned(), ports, tapped };
-        Ok(Self { town: Town::found(binaries, zone)?.open()?, room })
+        let town = Town::found(binaries, zone)?.with_rate_factor(rate_factor);
+        Ok(Self { town: town.open()?, room })
     }
 }
 
@@ -115,7 +128,7 @@ impl Group {
     pub fn lock(&'static self) -> Result<Quiet> {
         let opened = self.0.get_or_init(|| {
             let open = || {
-                let scene = Scene::open()?;
+                let scene = Scene::for_a_crowd()?;
                 let sweeper = sweep_up_after(&scene)?;
                 Ok(Mutex::new((scene, sweeper)))
             };

@@ -69,10 +69,12 @@ fn a_provider_stays_until_it_is_stopped() -> Result<()> {
     for (name, url) in &kept.urls {
         healthy(url).with_context(|| name.clone())?;
     }
-    let services = ["accounts", "blind_token_service", "dip_service", "enclave", "gateway"];
+    let services =
+        ["accounts", "backup_service", "blind_token_service", "dip_service", "enclave", "gateway"];
     assert!(kept.urls.keys().eq(services));
     let parties = [
         "accounts",
+        "backup_service",
         "blind_token_service",
         "dip_service",
         "enclave",
@@ -110,7 +112,7 @@ fn a_provider_stays_until_it_is_stopped() -> Result<()> {
 
     let stopped = demo("--stop", dir)?.json()?;
     let ended_names = stopped.get("stopped").and_then(Value::as_array).context("no names")?;
-    assert_eq!(ended_names.len(), 6);
+    assert_eq!(ended_names.len(), 7);
     for (party, pid) in &kept.pids {
         assert!(!runs(*pid), "{party} still runs");
     }
@@ -158,7 +160,7 @@ fn other_peoples_directories_and_processes_are_left_alone() -> Result<()> {
     fs::write(&note, noted.to_string())?;
     let stopped = demo("--stop", dir)?.json()?;
     let names = stopped.get("stopped").and_then(Value::as_array).context("no names")?;
-    assert!(names.len() == 5 && !names.contains(&json!("gateway")), "{names:?}");
+    assert!(names.len() == 6 && !names.contains(&json!("gateway")), "{names:?}");
     assert!(other.try_wait()?.is_none(), "the other was ended");
     other.kill()?;
     other.wait()?;

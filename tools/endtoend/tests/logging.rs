@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
 
+use access_code::{AccessCode, BackupKeys, Contents};
 use accounts_api::AccountNumber;
+use backup_api::{Blob, Locator, WriteKey};
 use coarse::{Secret, SecretText};
 use encoding::Base64Url;
 use jws::{Compact, SigningKey};
@@ -93,6 +95,12 @@ fn types_are_as_the_document_says() {
         ("Nonce", shown!(Nonce)),
         ("LeaseId", shown!(LeaseId)),
         ("Base64Url", shown!(Base64Url)),
+        ("AccessCode", shown!(AccessCode)),
+        ("BackupKeys", shown!(BackupKeys)),
+        ("Contents", shown!(Contents)),
+        ("Locator", shown!(Locator)),
+        ("WriteKey", shown!(WriteKey)),
+        ("Blob", shown!(Blob)),
     ]
     .into_iter()
     .map(|(name, (debug, display))| {

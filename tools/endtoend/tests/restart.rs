@@ -15,7 +15,7 @@ use lab::Town;
 use serde_json::Value;
 
 /// The order in which services are started again.
-const SERVICES: [&str; 6] = ["nsm", "parent", "accounts", "issuer", "dip", "gateway"];
+const SERVICES: [&str; 7] = ["nsm", "parent", "accounts", "issuer", "dip", "gateway", "backup"];
 
 /// Ends every service as a crash would, and starts them all again.
 fn crash(scene: &mut Scene) -> Result<()> {
@@ -165,9 +165,10 @@ fn an_assignment_that_failed_half_way_is_finished_by_the_same_command() -> Resul
         ("nsm", "drawn"),
         ("parent", "drawn"),
         ("dip", "drawn"),
-        // Nobody needs these two for it.
+        // Nobody needs these for it.
         ("accounts", "leased"),
         ("gateway", "leased"),
+        ("backup", "leased"),
     ] {
         let user = User::logged_in(scene)?;
         scene.kill(service)?;
@@ -195,7 +196,7 @@ fn an_assignment_that_failed_half_way_is_finished_by_the_same_command() -> Resul
     scene.restart("accounts")?;
     user.log_in()?.json()?;
     user.assign()?.json()?;
-    assert_leases(scene, 7)
+    assert_leases(scene, 8)
 }
 
 #[test]

@@ -4,28 +4,31 @@ import { createDecipheriv, createPublicKey, diffieHellman, hkdfSync } from 'node
 import { Aes256Gcm, CipherSuite, HkdfSha256 } from '@hpke/core';
 import { DhkemX25519HkdfSha256 } from '@hpke/dhkem-x25519';
 
-const ASSIGN = Buffer.from('cloakroom v1 assign');
+const KINDS = {
+  assign: { info: Buffer.from('cloakroom v1 assign'), size: 6144 },
+  refresh: { info: Buffer.from('cloakroom v1 refresh'), size: 4096 },
+};
 const ANSWER = Buffer.from('cloakroom v1 answer');
 const DEVICE = Buffer.from('cloakroom v1 device');
-const ASSIGN_SIZE = 6144;
 const [NONCE, TAG] = [32, 16];
 
 /**
- * Seals an assignment's request to a key, bound to a token's hash, with the proof that the sender holds a device's private
- * key: the envelope, and what opens the answer to it.
+ * Seals a request to a key, bound to a token's hash (`assign`) or a lease (`refresh`), with the proof that the sender holds
+ * a device's private key: the envelope, and what opens the answer to it.
  */
-export async function seal(recipient, bound, device, content) {
+export async function seal(kind, recipient, bound, device, content) {
+  const { info, size } = KINDS[kind];
   const suite = new CipherSuite({
     kem: new DhkemX25519HkdfSha256(),
     kdf: new HkdfSha256(),
     aead: new Aes256Gcm(),
   });
   const recipientPublicKey = await suite.kem.deserializePublicKey(whole(recipient));
-  const sender = await suite.createSenderContext({ recipientPublicKey, info: whole(ASSIGN) });
+  const sender = await suite.createSenderContext({ recipientPublicKey, info: whole(info) });
   const salt = await sender.export(whole(DEVICE), 32);
   const proof = proven(device, recipient, Buffer.from(salt), bound);
   const text = JSON.stringify({ ...content, device_proof: proof.toString('base64url') });
-  const plain = Buffer.alloc(ASSIGN_SIZE);
+  const plain = Buffer.alloc(size);
   plain.writeUInt16BE(Buffer.byteLength(text));
   plain.write(text, 2);
   const sealed = await sender.seal(whole(plain), whole(bound));

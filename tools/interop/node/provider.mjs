@@ -4,12 +4,12 @@ import { parseArgs } from 'node:util';
 
 /**
  * What the command line names: `--demo FILE` is the demo.json of `cloakroom demo --keep`; or each by itself.
- * @returns {{urls: object, srt: string, provider: string | undefined}}
+ * @returns {{urls: object, srt: string, account: string | undefined, code: string | undefined, provider: string | undefined}}
  */
 export function fromArguments() {
   const text = { type: 'string' };
   const { values } = parseArgs({
-    options: { demo: text, 'dip-service': text, 'blind-token-service': text, srt: text },
+    options: { demo: text, 'dip-service': text, 'blind-token-service': text, srt: text, code: text },
   });
   const demo = values.demo === undefined ? {} : JSON.parse(readFileSync(values.demo, 'utf8'));
   const urls = { ...demo.urls };
@@ -19,7 +19,7 @@ export function fromArguments() {
   if (!urls.dip_service || !urls.blind_token_service || !srt) {
     throw new Error('give --demo FILE, or --dip-service URL --blind-token-service URL --srt SRT');
   }
-  return { urls, srt, provider: demo.provider };
+  return { urls, srt, account: demo.spare?.account, code: values.code, provider: demo.provider };
 }
 
 /** An answer's JSON; whatever isn't a success is an error. */

@@ -13,6 +13,14 @@ use serde_json::json;
 /// # Errors
 /// When the customer can't log in or the file can't be written.
 pub fn write(town: &Town, customer: &Customer) -> Result<PathBuf> {
+    with_spare(town, &customer.account, customer.srt()?.as_str())
+}
+
+/// The same for somebody with this account and subscription receipt.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn with_spare(town: &Town, account: &str, srt: &str) -> Result<PathBuf> {
     let demo = json!({
         "urls": {
             "accounts": town.url("accounts")?,
@@ -20,9 +28,10 @@ pub fn write(town: &Town, customer: &Customer) -> Result<PathBuf> {
             "enclave": town.url("parent")?,
             "dip_service": town.url("dip")?,
             "gateway": town.url("gateway")?,
+            "backup_service": town.url("backup")?,
         },
         "provider": town.provider(),
-        "spare": { "account": customer.account, "srt": customer.srt()?.as_str() },
+        "spare": { "account": account, "srt": srt },
     });
     let path = town.provider().with_file_name("demo.json");
     std::fs::write(&path, demo.to_string())?;

@@ -51,6 +51,12 @@ fn a_stock_client_leaves_from_the_dedicated_address() {
     let upload = curl(&web.url("/bytes")).into_iter().chain(["-T".into(), path(&file)]);
     assert_eq!(namespace.run("curl", upload).unwrap(), b"equal");
 
+    // What is asked from inside needs nothing of ours either.
+    let listed = namespace.run("curl", curl("http://100.64.0.1:3006/api/v1/devices")).unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(listed["devices"][0]["this"], true);
+    assert_eq!(listed["devices"].as_array().map(Vec::len), Some(1));
+
     let echo = UdpSocket::bind((namespace.beyond(), 0)).unwrap();
     assert_eq!(datagram(&namespace, &echo).unwrap(), dedicated);
 

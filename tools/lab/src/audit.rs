@@ -152,19 +152,22 @@ fn steal(binaries: &Binaries, end: End, tally: &mut Tally) -> Result<()> {
         person.trust()?;
         person.login()?;
         person.assign()?;
+        person.back_up()?;
         person.register()?;
         let (subscription, lease) = person.secret_pair()?;
         identity.push(Known::new(Fact::Subscription, number, subscription));
         address.push(Known::new(Fact::Lease, number, lease));
         address.push(Known::address(Fact::DedicatedIp, number, person.dedicated_ip()?));
         address.push(Known::new(Fact::DeviceKey, number, person.device_key()?));
+        address.push(Known::new(Fact::BackupLocator, number, person.locator()?));
     }
     match end {
         End::Stop => town.close()?,
         End::Kill => town.crash()?,
     }
     let stolen = |services: &[&'static str]| town.side(services);
-    let (left, right) = (stolen(&["accounts", "issuer"]), stolen(&["parent", "dip", "gateway"]));
+    let (left, right) =
+        (stolen(&["accounts", "issuer"]), stolen(&["parent", "dip", "gateway", "backup"]));
     let identity = observe(&identity, &by_name(&left))?;
     let address = observe(&address, &by_name(&right))?;
     tally.add(guess(&identity, &address));

@@ -128,6 +128,7 @@ mod fixture {
                 blind_token_service: nowhere(),
                 enclave: nowhere(),
                 dip_service: nowhere(),
+                backup: None,
             },
             issuer_name: boot.issuer_name.clone(),
             origin: boot.origin.clone(),

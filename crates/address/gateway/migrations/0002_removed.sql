@@ -1,5 +1,5 @@
 -- Whose key isn't let in, until which hour: a device that another one of its address removed. Only devices of that address may
--- take it back. An hour that has come means that it was taken back; no row is kept beyond its hour.
+-- take it back. An hour that has come means that it was taken back; no row is kept beyond its hour, nor when the device has come again.
 CREATE TABLE removed (
     device BLOB PRIMARY KEY CHECK (length(device) = 32),
     address BLOB NOT NULL CHECK (length(address) IN (4, 16, 17)),

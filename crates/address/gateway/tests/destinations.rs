@@ -16,6 +16,7 @@ mod fixture {
                 blind_token_service: "http://127.0.0.1:3001".into(),
                 enclave: "http://127.0.0.1:3002".into(),
                 dip_service: "http://127.0.0.1:3003".into(),
+                backup: None,
             },
             issuer_name: "issuer.example".into(),
             origin: "dip.example".into(),

@@ -36,15 +36,9 @@ pub struct NoPlace(pub Region);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// The file is too long.
-    #[error("the file has more than 16 MiB")]
-    TooLong,
-    /// The text isn't UTF-8.
-    #[error("the text is not UTF-8")]
-    Utf8,
-    /// A carriage return without a line feed.
-    #[error("a line ends with CRLF, not with CR alone")]
-    CarriageReturn,
+    /// The file has no lines that could be read.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// More fields than five, or fewer.
     #[error("a line has five fields, not {0}: block, country, subdivision, city, and an empty one")]
     Fields(usize),
@@ -65,16 +59,6 @@ pub enum EntryError {
     /// The block has a place already.
     #[error("{0} came before")]
     Repeated(Cidr),
-}
-
-impl From<FormError> for EntryError {
-    fn from(error: FormError) -> Self {
-        match error {
-            FormError::TooLong => Self::TooLong,
-            FormError::Utf8 => Self::Utf8,
-            FormError::CarriageReturn => Self::CarriageReturn,
-        }
-    }
 }
 
 impl Geofeed {
@@ -129,7 +113,7 @@ impl Geofeed {
     /// # Errors
     /// Everything that is wrong, line by line.
     pub fn read(file: &[u8]) -> Result<Self, LineErrors<EntryError>> {
-        let text = text(file).map_err(LineErrors::into)?;
+        let text = text(file).map_err(LineErrors::translated)?;
         let (mut feed, mut errors) = (BTreeMap::new(), LineErrors::default());
         for (line, record) in records(text) {
             match entry(&record) {
@@ -240,7 +224,7 @@ mod tests {
         );
         assert_eq!(errors.left_out, 0);
         let wrong = Geofeed::read(b"a\xff").unwrap_err();
-        assert_eq!(texts(wrong.told), ["line 1: the text is not UTF-8"]);
+        assert_eq!(texts(wrong.told), ["line 1: the text is not UTF-8: save it as such"]);
     }
 
     proptest! {

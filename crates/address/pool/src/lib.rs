@@ -37,7 +37,7 @@ pub use exclusions::Exclusions;
 pub use forecast::{Counts, Forecast, Horizon, MOST_WEEKS, Outlook, WeekAhead, forecast};
 pub use geofeed::{EntryError, Geofeed, NoPlace};
 pub use host_name::{HostName, HostNameError, HostPattern, PatternError};
-pub use lines::{LineError, LineErrors, MOST_BYTES, MOST_ERRORS};
+pub use lines::{FormError, LineError, LineErrors, MOST_BYTES, MOST_ERRORS};
 pub use list::{Defaults, List, MOST_ADDRESSES, RowError, Site, read_list, write_list};
 pub use overlap::overlaps;
 pub use place::{Place, PlaceError};

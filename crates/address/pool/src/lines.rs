@@ -57,7 +57,7 @@ impl<P> LineErrors<P> {
     }
 
     /// The same errors in other terms.
-    pub(crate) fn into<Q: From<P>>(self) -> LineErrors<Q> {
+    pub(crate) fn translated<Q: From<P>>(self) -> LineErrors<Q> {
         let told = self.told.into_iter();
         let told =
             told.map(|LineError { line, problem }| LineError { line, problem: problem.into() });
@@ -89,13 +89,17 @@ impl<P: fmt::Display> fmt::Display for LineErrors<P> {
 
 impl<P: fmt::Debug + fmt::Display> Error for LineErrors<P> {}
 
-/// Why a file, or a line of it, has no fields at all.
+/// Why a file has no lines that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FormError {
+#[non_exhaustive]
+pub enum FormError {
+    /// More than [`MOST_BYTES`].
     #[error("the file has more than 16 MiB: split it")]
     TooLong,
-    #[error("the text is not UTF-8")]
+    /// Not UTF-8.
+    #[error("the text is not UTF-8: save it as such")]
     Utf8,
+    /// A carriage return without a line feed.
     #[error("a line ends with LF or CRLF, not with CR alone")]
     CarriageReturn,
 }

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use peer_key::Thumbprint;
 
+use crate::commands::backup::BackupArguments;
+
 /// A VPN whose operator cannot link a customer to an address.
 #[derive(Parser)]
 #[command(name = "cloakroom", version, propagate_version = true)]
@@ -125,6 +127,11 @@ pub(crate) enum Dip {
         #[arg(long, required = true)]
         yes: bool,
     },
+    /// Back the address up under an Access Code, so that another device can have it, too.
+    Backup(BackupArguments),
+    /// Take the address that is backed up under an Access Code to this device; the code is read from standard input. Log in first. After a
+    /// failure the same command, or `dip refresh`, goes on where it stopped.
+    Restore,
     /// Write a configuration file for any other WireGuard client. It holds this device's secret key.
     Export {
         /// Where to [default: standard output]; the file must not exist yet.

@@ -13,7 +13,7 @@ use minting::Refusal;
 use privacy_pass::TokenHeader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wallet::{AnswerError, Dip, Leased};
+use wallet::{AnswerError, Dip, Leased, Restored};
 
 use crate::session::{request, rng, up_to};
 use crate::{Error, Session};
@@ -25,7 +25,7 @@ const SEALS: u32 = 3;
 impl Session {
     /// Gets a dedicated IP in `region` (any that has a free address when `None`): draws a token, waits a random
     /// time of `most_wait` seconds at most so that the two halves can't be joined by time, and assigns. Does
-    /// nothing when there is a lease already. After a failure the same call goes on where it stopped.
+    /// nothing when there is a lease already; one that was restored is refreshed. After a failure the same call goes on where it stopped.
     ///
     /// # Errors
     /// The step's [`Error`].
@@ -34,6 +34,9 @@ impl Session {
         region: Option<Region>,
         most_wait: u32,
     ) -> Result<&Leased, Error> {
+        if matches!(self.wallet().dip, Dip::Restored(_)) {
+            return self.refresh().await;
+        }
         if !matches!(self.wallet().dip, Dip::Leased(_)) {
             self.draw().await?;
             self.wait_before_assigning(most_wait).await;
@@ -60,20 +63,25 @@ impl Session {
     /// The lease.
     ///
     /// # Errors
-    /// [`Error::NoLease`].
+    /// [`Error::NoLease`], or [`Error::Restored`] while there is no access token for it.
     pub fn leased(&self) -> Result<&Leased, Error> {
         match &self.wallet().dip {
             Dip::Leased(leased) => Ok(leased),
+            Dip::Restored(_) => Err(Error::Restored),
             _ => Err(Error::NoLease),
         }
     }
 
-    /// Gives up the token or lease in this wallet.
+    /// Gives up the token or lease in this wallet. Its backup is left to other devices.
     ///
     /// # Errors
     /// [`Error::Wallet`].
     pub fn forget(&mut self) -> Result<(), Error> {
-        Ok(self.file.change(|wallet| wallet.dip = Dip::Nothing)?)
+        self.file.change(|wallet| {
+            wallet.dip = Dip::Nothing;
+            wallet.backup.forget();
+        })?;
+        Ok(())
     }
 
     async fn wait_before_assigning(&self, most: u32) {
@@ -131,12 +139,15 @@ impl Session {
         Ok(())
     }
 
-    /// Renews the lease's tokens.
+    /// Renews the lease's tokens, or gets this device's first ones for a lease that was restored.
     ///
     /// # Errors
     /// [`Error::NoLease`] and the step's [`Error`].
     pub async fn refresh(&mut self) -> Result<&Leased, Error> {
-        self.leased()?;
+        match self.leased() {
+            Ok(_) | Err(Error::Restored) => {}
+            Err(error) => return Err(error),
+        }
         let mut left = SEALS;
         while let Err(error) = self.refresh_once().await {
             left -= 1;
@@ -180,7 +191,7 @@ impl Session {
         while let Err(error) = self.give_back_once().await {
             left -= 1;
             // Given back before, by an answer that was lost, or ended by itself.
-            if problem_of(&error) == "lease-ended" {
+            if matches!(problem_of(&error), "lease-ended" | "lease-unknown") {
                 break;
             }
             self.mend(error, left).await?;
@@ -209,9 +220,17 @@ impl Session {
         let srt = self.srt().await?;
         let enclave = self.enclave(&provider).await?;
         let device = self.wallet().device.0.clone();
-        let leased = self.leased()?;
-        let lease = leased.minted.lease;
-        let sealed = leased.seal_request(&srt, &device, &enclave, &mut rng())?;
+        let (lease, sealed) = match &self.wallet().dip {
+            Dip::Restored(restored) => (
+                restored.contents().lease,
+                restored.seal_request(&srt, &device, &enclave, &mut rng())?,
+            ),
+            _ => {
+                let leased = self.leased()?;
+                let sealed = leased.seal_request(&srt, &device, &enclave, &mut rng())?;
+                (leased.minted.lease, sealed)
+            }
+        };
         self.narrator().step("Refreshing the lease");
         let body = Refresh { lease, sealed: Base64Url(sealed.request.clone()) };
         let refreshed: Refreshed = self.ask_dip(&provider, dip_api::REFRESH, &[], &body).await?;
@@ -229,10 +248,12 @@ impl Session {
         if let Some(notice) = &minted.notice {
             self.narrator().warn(&told(notice));
         }
-        self.file.change(|wallet| {
-            if let Dip::Leased(leased) = &mut wallet.dip {
-                leased.renew(minted, refreshed.gateway);
+        self.file.change(|wallet| match &mut wallet.dip {
+            Dip::Leased(leased) => leased.renew(minted, refreshed.gateway),
+            Dip::Restored(_) => {
+                wallet.dip = Dip::Leased(Box::new(Restored::lease(minted, refreshed.gateway)));
             }
+            _ => {}
         })?;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What can go wrong, and what to do about it.
 
+use access_code::{DeriveError, OpenError, SealError};
 use attested::{AttestationError, ProviderError};
 use http_client::ClientError;
 use minting::Refusal;
@@ -37,6 +38,31 @@ pub enum Error {
     /// What is asked from inside a tunnel, and none is open.
     #[error("no tunnel is open, and this is asked from inside one")]
     NoTunnel,
+    /// A lease was taken from a backup, and this device has no access token for it yet.
+    #[error(
+        "the address was restored from its backup, and this device has no access token for it yet"
+    )]
+    Restored,
+    /// What is to be restored would take the place of something.
+    #[error("this wallet holds a token or an address already; nothing is restored over it")]
+    Occupied,
+    /// The provider's file names no backup service.
+    #[error("this provider has no backup service")]
+    NoBackupService,
+    /// Nothing opens. Which of the three it is nobody can tell.
+    #[error(
+        "no backup opens with this Access Code: the code is wrong, or it was made with another account than the one that is logged in, or there is no backup (any more)"
+    )]
+    NoBackup,
+    /// An Access Code can't be stretched.
+    #[error(transparent)]
+    Derive(#[from] DeriveError),
+    /// The lease can't be backed up.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The backup is of another form.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// A service refused or can't be reached.
     #[error("{service}: {error}")]
     Service {
@@ -96,6 +122,17 @@ impl Error {
             Self::NoAccount => Remedy::Do("set your account number: cloakroom account login"),
             Self::NoLease => Remedy::Do("get one: cloakroom dip assign"),
             Self::NoTunnel => Remedy::Do("open it: cloakroom connect"),
+            Self::Restored => Remedy::Do("get one: cloakroom dip refresh"),
+            Self::Occupied => Remedy::Do(
+                "restore into another wallet (--home DIR), or give up what this one holds: cloakroom dip forget --yes",
+            ),
+            Self::NoBackupService => {
+                Remedy::Do("perhaps its newest file names one: cloakroom trust update")
+            }
+            Self::NoBackup => Remedy::Do(
+                "check the code and the account (cloakroom account show, account login). A backup ends with the refresh token in it, 60 days after it was \
+                 written last. A forgotten code can't be had back: ask support for a reset; after it, get a new address: cloakroom dip assign",
+            ),
             Self::UntrustedRoot => Remedy::Do(
                 "for development only: cloakroom trust add FILE --accept-untrusted-development",
             ),

@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::Dip;
+use crate::{Backup, Dip};
 
 /// A person's wallet.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Wallet {
     pub device: DeviceKey,
     /// How far the dedicated IP has come.
     pub dip: Dip,
+    /// The backup of its refresh token.
+    #[serde(default, skip_serializing_if = "Backup::is_empty")]
+    pub backup: Backup,
 }
 
 impl Wallet {
@@ -49,6 +52,7 @@ impl Wallet {
             srt: None,
             device: DeviceKey(PeerSecret::random(rng)),
             dip: Dip::Nothing,
+            backup: Backup::default(),
         }
     }
 

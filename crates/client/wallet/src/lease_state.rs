@@ -1,9 +1,10 @@
 //! From a token to a leased address, and on from refresh to refresh.
 
+use access_code::Contents;
 use attested::Attested;
 use coarse::UnixTime;
 use dip_api::GatewayInfo;
-use jws::Compact;
+use jws::{Compact, KeyId};
 use lease::{Dat, LeaseId, Notice};
 use minting::{Answer, AssignRequest, Minted, RefreshRequest, Refusal};
 use peer_key::{PeerKey, PeerSecret};
@@ -13,7 +14,7 @@ use seal::AnswerKey;
 use serde::{Deserialize, Serialize};
 use wire::envelope;
 
-use crate::{Drawing, Drawn};
+use crate::{Drawing, Drawn, Restored};
 
 /// How far the dedicated IP has come.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub enum Dip {
     Drawn(Box<Drawn>),
     /// An address is leased.
     Leased(Box<Leased>),
+    /// A lease was taken from a backup; there is no access token for this device yet.
+    Restored(Box<Restored>),
 }
 
 /// A leased address.
@@ -120,7 +123,8 @@ impl Leased {
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
-        self.seal_as(false, srt, device, enclave, rng)
+        let refresh = Refresh { drt: &self.minted.drt, lease: self.minted.lease, give_back: false };
+        refresh.seal(srt, device, enclave, rng)
     }
 
     /// Seals the word that the lease is given back, in the same manner.
@@ -134,28 +138,27 @@ impl Leased {
         enclave: &Attested,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, AnswerError> {
-        self.seal_as(true, srt, device, enclave, rng)
+        let refresh = Refresh { drt: &self.minted.drt, lease: self.minted.lease, give_back: true };
+        refresh.seal(srt, device, enclave, rng)
     }
 
-    fn seal_as(
-        &self,
-        give_back: bool,
-        srt: &Compact,
-        device: &PeerSecret,
-        enclave: &Attested,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Sealed, AnswerError> {
-        let request = RefreshRequest {
-            srt: srt.clone(),
+    /// A lease that was taken from a backup, with its first tokens of this device.
+    pub(crate) const fn taken_over(minted: Minted, gateway: GatewayInfo) -> Self {
+        Self { minted, gateway, drawn: None, frozen: None }
+    }
+
+    /// What another device needs for this lease. `signer` is the key that signed the provider's file.
+    #[must_use]
+    pub fn contents(&self, signer: KeyId) -> Contents {
+        Contents {
+            signer,
+            lease: self.minted.lease,
+            region: self.minted.region.clone(),
+            ip: self.minted.ip,
             drt: self.minted.drt.clone(),
-            device: device.public(),
-            device_proof: None,
-            give_back,
-        };
-        let (request, answer) = request
-            .seal(device, self.minted.lease, &enclave.sealing_key, rng)
-            .map_err(|_| AnswerError::Seal)?;
-        Ok(Sealed { request, answer })
+            drt_ends: self.minted.drt_ends,
+            gateway: self.gateway.clone(),
+        }
     }
 
     /// The same lease with new tokens. What it was bought with is erased.
@@ -164,6 +167,37 @@ impl Leased {
         self.gateway = gateway;
         self.drawn = None;
         self.frozen = None;
+    }
+}
+
+/// What is asked with a lease's refresh token.
+pub(crate) struct Refresh<'a> {
+    pub(crate) drt: &'a Compact,
+    pub(crate) lease: LeaseId,
+    /// The lease is to end, instead of new tokens.
+    pub(crate) give_back: bool,
+}
+
+impl Refresh<'_> {
+    /// Seals it, bound to the lease, with the proof that the device's key is ours.
+    pub(crate) fn seal(
+        self,
+        srt: &Compact,
+        device: &PeerSecret,
+        enclave: &Attested,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Sealed, AnswerError> {
+        let request = RefreshRequest {
+            srt: srt.clone(),
+            drt: self.drt.clone(),
+            device: device.public(),
+            device_proof: None,
+            give_back: self.give_back,
+        };
+        let (request, answer) = request
+            .seal(device, self.lease, &enclave.sealing_key, rng)
+            .map_err(|_| AnswerError::Seal)?;
+        Ok(Sealed { request, answer })
     }
 }
 

@@ -68,6 +68,9 @@ pub struct Urls {
     pub enclave: String,
     /// The DIP service (address side).
     pub dip_service: String,
+    /// The backup service (address side), if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
 }
 
 /// The enclave that may be believed.

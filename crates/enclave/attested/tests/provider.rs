@@ -40,6 +40,7 @@ mod fixture {
                 blind_token_service: url("issuer"),
                 enclave: url("enclave"),
                 dip_service: url("dip"),
+                backup: None,
             },
             issuer_name: "issuer.example".into(),
             origin: "dip.example".into(),
@@ -199,6 +200,17 @@ fn content_that_contradicts_itself_is_neither_signed_nor_taken() {
         provider.enclave.boot_configuration = serde_json::to_string(&boot).unwrap();
     };
     assert_eq!(refused(other_purpose), content);
+}
+
+/// Files of before there was one say nothing of it, and what they say is written as it was.
+#[test]
+fn a_backup_service_may_be_named_or_not() {
+    let without = provider();
+    assert!(!serde_json::to_string(&without).unwrap().contains("backup"));
+    assert_eq!(verify(&file()), Ok(without));
+    let url = "https://backup.example".to_owned();
+    let named = signed(9, |provider| provider.urls.backup = Some(url.clone()));
+    assert_eq!(named.verify().unwrap().urls.backup, Some(url));
 }
 
 #[test]

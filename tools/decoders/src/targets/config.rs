@@ -139,6 +139,7 @@ pub(crate) fn provider() -> Provider {
             blind_token_service: url(3001),
             enclave: url(3002),
             dip_service: url(3003),
+            backup: Some(url(3007)),
         },
         issuer_name: fixture::ISSUER.into(),
         origin: fixture::ORIGIN.into(),

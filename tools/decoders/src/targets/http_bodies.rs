@@ -50,7 +50,7 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 /// What is read is written and read again; what isn't is refused without being quoted.
-fn one<T: Serialize + DeserializeOwned>(body: &[u8]) {
+pub(crate) fn one<T: Serialize + DeserializeOwned>(body: &[u8]) {
     match read::<T>(body, "application/json") {
         Ok(value) => {
             let written = serde_json::to_vec(&value).expect("it was read");

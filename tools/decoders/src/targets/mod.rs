@@ -2,6 +2,7 @@
 
 pub(crate) mod address_plan;
 pub(crate) mod attestation;
+pub(crate) mod backup;
 pub(crate) mod cbor;
 pub(crate) mod config;
 pub(crate) mod cose;

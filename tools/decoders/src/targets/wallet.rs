@@ -6,7 +6,7 @@ use coarse::Secret;
 use serde_json::{Value, json};
 use wallet::{Dip, Wallet};
 
-use super::{config, jwt};
+use super::{backup, config, jwt};
 use crate::fixture::{self, NOW, Repeatable};
 
 /// Opens a wallet's file.
@@ -28,6 +28,10 @@ pub(crate) fn check(input: &[u8]) {
         assert!(!srt.is_fresh(NOW) || srt.ends.start() > NOW);
     }
     let provider = wallet.trust.as_ref().and_then(|trust| trust.provider().ok());
+    if let Ok(Some(wanted)) = wallet.backup.wanted() {
+        let again = again.backup.wanted().expect("every root has keys");
+        assert!(again.is_some_and(|again| again.same_as(&wanted)), "a backup keeps its place");
+    }
     match &wallet.dip {
         Dip::Nothing => {}
         Dip::Drawing(drawing) => {
@@ -45,6 +49,10 @@ pub(crate) fn check(input: &[u8]) {
         Dip::Leased(leased) => {
             let minted = serde_json::to_value(&leased.minted).expect("JSON");
             assert_eq!(minted["lease"], leased.minted.lease.to_hex());
+        }
+        Dip::Restored(restored) => {
+            let contents = serde_json::to_value(restored.contents()).expect("JSON");
+            assert_eq!(contents["lease"], restored.contents().lease.to_hex());
         }
     }
 }
@@ -88,6 +96,15 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         },
     });
     wallet["dip"] = json!({"leased": {"minted": minted, "gateway": gateway, "drawn": drawn}});
+    seeds.push(wallet.to_string());
+    wallet["backup"] = json!({
+        "current": {"root": seed, "holds": seed},
+        "next": {"root": seed, "code": "7K3QF-9XMRT-02ABC-DWQ2F"},
+        "former": [seed, seed],
+    });
+    wallet["salt"] = json!(encoding::Base64Url(vec![7; 16]));
+    seeds.push(wallet.to_string());
+    wallet["dip"] = json!({"restored": backup::contents()});
     seeds.push(wallet.to_string());
     seeds.into_iter().map(String::into_bytes).collect()
 }

@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 
 use ::tunnel::ClientHandle;
+use access_code::BackupKeys;
 use anyhow::{Context as _, Result};
 use aws_lc_rs::digest::{SHA256, digest};
-use coarse::system_rng;
+use backup_api::Blob;
+use coarse::{Secret, system_rng};
 use dip_api::Assigned;
 use encoding::Base64Url;
 use endtoend::customer::Customer;
@@ -26,7 +28,7 @@ use serde_json::{Value, json};
 use crate::support;
 
 /// The services with an HTTP interface.
-pub(crate) const SERVICES: [&str; 5] = ["accounts", "issuer", "parent", "dip", "gateway"];
+pub(crate) const SERVICES: [&str; 6] = ["accounts", "issuer", "parent", "dip", "gateway", "backup"];
 
 /// One endpoint and its honest request.
 pub(crate) struct Endpoint {
@@ -104,6 +106,9 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
     // A second token of the same wallet: what was spent is in the sealed envelope's binding.
     let token = TokenHeader::build(&customer_token(&leased)?);
     let text = |bytes: &[u8]| Base64Url(bytes.to_vec()).to_text();
+    let backup = BackupKeys::from_root(Secret::random(&mut system_rng()))?;
+    let removed = BackupKeys::from_root(Secret::random(&mut system_rng()))?;
+    let blob = Blob::new(vec![7; backup_api::BLOB_SIZE]).context("another size")?;
     let blinded = drawing.request(&services.provider)?;
     let post = |service, path: &str, headers, body: Value| -> Result<Endpoint> {
         let body = body.to_string().into_bytes();
@@ -192,8 +197,20 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
             vec![json_kind()],
             json!({"dat": leased.minted.dat, "device": device}),
         )?,
+        post(
+            "backup",
+            backup_api::READ,
+            vec![json_kind()],
+            json!({ "locator": backup.locator() }),
+        )?,
+        post("backup", backup_api::WRITE, vec![json_kind()], json!(backup.write(blob)))?,
+        post("backup", backup_api::REMOVE, vec![json_kind()], json!(removed.remove()))?,
     ];
     all.extend(inside(&customer, &srt, &leased)?);
+    // The write that is repeated from now on.
+    for endpoint in all.iter().filter(|one| one.path == backup_api::WRITE) {
+        endpoint.send(&endpoint.body)?;
+    }
     for service in SERVICES {
         all.extend([get(service, "/health")?, get(service, "/metrics")?]);
     }

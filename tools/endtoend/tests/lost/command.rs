@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use endtoend::dropping::{Dropper, Fault};
+use endtoend::evidence::Stored;
 use endtoend::program::{Ran, User};
 use serde_json::Value;
 
@@ -64,6 +65,56 @@ fn the_same_command_goes_on_where_it_was_lost() -> Result<()> {
         }
     }
     street.assert_leases(count)
+}
+
+/// Backing up, changing the code and restoring: whatever gets lost, there is one backup, and its code was shown.
+#[test]
+fn a_backup_that_was_lost_on_the_way_is_made_by_the_same_command() -> Result<()> {
+    let street = Street::open()?;
+    let backup = |street: &Street| Stored::by(&street.scene, "backup")?.count("backups", []);
+    for (number, fault) in (1..).zip(Fault::ALL) {
+        let first = street.user()?;
+        first.log_in()?.json()?;
+        let leased = first.assign()?.json()?;
+        let write: Talk = ("the backup", |street| &street.backup, 0);
+        let made = again(&street, write, fault, || first.run(&["dip", "backup"]))?;
+        assert!(made["access_code"].is_string());
+        let anew = again(&street, write, fault, || first.run(&["dip", "backup", "--new-code"]))?;
+        assert_ne!(anew["access_code"], made["access_code"]);
+        assert_eq!(backup(&street)?, number, "{fault:?}: the former one is still there");
+        let code = anew["access_code"].as_str().unwrap_or_default();
+        let second = first.on_another_device()?;
+        second.trust()?.json()?;
+        second.log_in()?.json()?;
+        for talk in [("the backup", write.1, 0), REFRESHING[0], REFRESHING[1]] {
+            fails_to_restore(&street, &second, talk, fault, code)?;
+        }
+        let restored = second.restore(code)?.json()?;
+        assert_eq!(restored["lease"], leased["lease"]);
+        // A removal that is lost is made up for with the next backup.
+        street.backup.strike_after(1, fault);
+        let changed = first.run(&["dip", "backup", "--new-code"])?;
+        assert!(changed.err.contains("still there"), "{}", changed.err);
+        changed.json()?;
+        first.run(&["dip", "backup"])?.json()?;
+        assert_eq!(backup(&street)?, number);
+    }
+    street.assert_leases(3)
+}
+
+/// A restore that fails at this conversation, and says to repeat it.
+fn fails_to_restore(
+    street: &Street,
+    device: &User,
+    (what, struck, before): Talk,
+    fault: Fault,
+    code: &str,
+) -> Result<()> {
+    struck(street).strike_after(before, fault);
+    let lost = device.restore(code)?;
+    assert_eq!(lost.status, 1, "{what}, {fault:?}: {}", lost.out);
+    assert!(lost.err.contains("give the same command again"), "{what}, {fault:?}: {}", lost.err);
+    Ok(())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! same step once more comes to the same end: one token, one lease, one address.
 //!
 //! Every conversation goes through somebody who can drop the second half of a request, a whole reply, or the second
-//! half of a reply: client to accounts, blind token service, the enclave's parent, DIP service and gateway; DIP service
+//! half of a reply: client to accounts, blind token service, the enclave's parent, DIP service, gateway and backup service; DIP service
 //! to parent; parent to enclave.
 
 #[cfg(test)]

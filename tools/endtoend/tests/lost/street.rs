@@ -12,7 +12,8 @@ use endtoend::services::Services;
 use tempfile::TempDir;
 
 /// The order in which services are started again.
-pub(crate) const SERVICES: [&str; 6] = ["nsm", "parent", "accounts", "issuer", "dip", "gateway"];
+pub(crate) const SERVICES: [&str; 7] =
+    ["nsm", "parent", "accounts", "issuer", "dip", "gateway", "backup"];
 
 /// The provider, and those in the middle.
 pub(crate) struct Street {
@@ -23,6 +24,7 @@ pub(crate) struct Street {
     pub(crate) parent: Dropper,
     pub(crate) dip: Dropper,
     pub(crate) gateway: Dropper,
+    pub(crate) backup: Dropper,
     /// Between the DIP service and the parent.
     pub(crate) inner: Dropper,
     /// Between the parent and the enclave.
@@ -43,6 +45,7 @@ impl Street {
             parent: before(&scene, "parent")?,
             dip: before(&scene, "dip")?,
             gateway: before(&scene, "gateway")?,
+            backup: before(&scene, "backup")?,
             inner: before(&scene, "parent")?,
             link: Dropper::before_socket(&socket, &scene.socket())?,
             scene,
@@ -82,6 +85,7 @@ impl Street {
         urls.blind_token_service = self.issuer.url();
         urls.enclave = self.parent.url();
         urls.dip_service = self.dip.url();
+        urls.backup = Some(self.backup.url());
         services.gateway = self.gateway.url();
     }
 

@@ -3,6 +3,7 @@
 //! Everything here is fixed: keys, seeds, times and what would be random. The file is for people who write
 //! other software; the test keeps it true.
 
+mod backup;
 mod sealed;
 mod signed;
 mod tokens;
@@ -27,6 +28,7 @@ fn the_examples_are_what_the_code_does() -> Outcome<()> {
         "epoch_keys": tokens::tree(&drawn)?,
         "jwt": signed::examples(&drawn)?,
         "enclave": sealed::examples(&drawn)?,
+        "backup": backup::examples()?,
     });
     let file = checkout("docs/spec/examples.json");
     let committed: Value = std::fs::read(&file)

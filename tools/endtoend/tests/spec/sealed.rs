@@ -17,7 +17,7 @@ use crate::signed::{self, BLIND_TOKEN_SERVICE, DIP_SERVICE, ENCLAVE, LEASE};
 use crate::tokens::{Drawn, ISSUER, NOW, ORIGIN};
 
 /// "Random" bytes that are all one value.
-struct Always(u8);
+pub(crate) struct Always(pub(crate) u8);
 
 impl TryRng for Always {
     type Error = Infallible;

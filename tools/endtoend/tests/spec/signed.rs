@@ -65,8 +65,7 @@ pub(crate) fn receipt(drawn: &Drawn) -> Outcome<Compact> {
     Ok(receipt.sign(&key(BLIND_TOKEN_SERVICE)?)?)
 }
 
-pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
-    let dat = Dat::new(address()?, region()?, &device());
+pub(crate) fn drt() -> Outcome<Compact> {
     let drt = Drt {
         subscription: subscription(),
         version: SubscriptionVersion::new(1),
@@ -74,6 +73,11 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
         dip_details: DipDetails { ip: address()? },
         region: region()?,
     };
+    Ok(drt.sign(&key(ENCLAVE)?, NOW)?)
+}
+
+pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
+    let dat = Dat::new(address()?, region()?, &device());
     let jwk = |seed| -> Outcome<Value> {
         Ok(json!({"seed": hex::encode([seed; 32]), "jwk": key(seed)?.verifying_key()}))
     };
@@ -89,6 +93,6 @@ pub(crate) fn examples(drawn: &Drawn) -> Outcome<Value> {
         "srt": srt()?,
         "issuance_receipt": receipt(drawn)?,
         "dat": dat.sign(&key(ENCLAVE)?, NOW)?,
-        "drt": drt.sign(&key(ENCLAVE)?, NOW)?,
+        "drt": drt()?,
     }))
 }

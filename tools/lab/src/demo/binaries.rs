@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 /// The services' programs, by the end of their names.
-const SERVICES: [&str; 7] = ["accounts", "issuer", "nsm", "enclave", "parent", "dip", "gateway"];
+const SERVICES: [&str; 8] =
+    ["accounts", "issuer", "nsm", "enclave", "parent", "dip", "gateway", "backup"];
 
 /// The directory with all programs.
 #[derive(Clone, Debug)]

@@ -32,7 +32,7 @@ const MARK: &str = ".cloakroom-demo";
 const NOTES: &str = "running";
 const RESULT: &str = "demo.json";
 /// Everything else that a demo puts into its directory.
-const LEFT: [&str; 15] = [
+const LEFT: [&str; 16] = [
     "demo.json.new",
     "accounts",
     "issuer",
@@ -40,6 +40,7 @@ const LEFT: [&str; 15] = [
     "parent",
     "dip",
     "gateway",
+    "backup",
     "people",
     "enclave.sock",
     "boot.json",
@@ -51,11 +52,12 @@ const LEFT: [&str; 15] = [
 ];
 /// The processes by the name of their notes, and by that of the party they are. The module comes last: whoever needs it
 /// drains first.
-const PROCESSES: [(&str, &str); 6] = [
+const PROCESSES: [(&str, &str); 7] = [
     ("accounts", "accounts"),
     ("issuer", "blind_token_service"),
     ("dip", "dip_service"),
     ("gateway", "gateway"),
+    ("backup", "backup_service"),
     ("parent", "enclave_parent"),
     ("nsm", "security_module"),
 ];
@@ -97,7 +99,7 @@ pub struct KeepOptions<'a> {
 pub struct Kept {
     /// The directory.
     pub dir: PathBuf,
-    /// Base URLs: `accounts`, `blind_token_service`, `enclave` (its parent), `dip_service`, `gateway`.
+    /// Base URLs: `accounts`, `blind_token_service`, `enclave` (its parent), `dip_service`, `gateway`, `backup_service`.
     pub urls: BTreeMap<String, String>,
     /// Process ids, by party.
     pub pids: BTreeMap<String, i32>,
@@ -302,6 +304,7 @@ impl Directory {
             ("enclave", "parent"),
             ("dip_service", "dip"),
             ("gateway", "gateway"),
+            ("backup_service", "backup"),
         ];
         let urls = names.iter().map(|(name, service)| Ok(((*name).to_owned(), town.url(service)?)));
         let trees: Vec<Value> = town.ask_json("issuer", &["trees", "--json"])?;

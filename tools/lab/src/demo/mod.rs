@@ -2,6 +2,7 @@
 //! who learned what, taken from what everybody really received and stored.
 
 mod binaries;
+mod device;
 mod http;
 mod keep;
 mod left;

@@ -1,4 +1,5 @@
-//! The people of a demo: each has a device with a network address and a wallet of its own, and runs the client.
+//! The people of a demo: each has two devices with a network address and a wallet of its own, and runs the client on them. The second
+//! device takes the address over from its backup.
 
 use std::io::{BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,7 +12,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use record::Recording;
 use serde_json::Value;
 
-use super::process::{run, text};
+use super::device::Device;
+use super::process::text;
 use super::town::{REGION, as_text};
 use super::{PersonResult, Town};
 use crate::knowledge::{Fact, Known};
@@ -21,12 +23,15 @@ use crate::message::Message;
 type Take = fn(&mut Person) -> Result<()>;
 
 /// The steps, in order. From `connect` on the tunnel is up, also for login and refresh.
-pub(crate) const STEPS: [(&str, Take); 8] = [
+pub(crate) const STEPS: [(&str, Take); 11] = [
     ("trust the provider", Person::trust),
     ("login: a subscription receipt", Person::login),
     ("assign: token, attestation, dedicated IP", Person::assign),
+    ("back up under an Access Code", Person::back_up),
     ("connect: WireGuard tunnel", Person::connect),
     ("the web server's view", Person::browse),
+    ("restore on a second device", Person::restore),
+    ("the web server's view of both devices at once", Person::browse),
     ("login and refresh with the tunnel up", Person::refresh),
     ("the web server's view after the refresh", Person::browse),
     ("disconnect", Person::disconnect),
@@ -35,16 +40,17 @@ pub(crate) const STEPS: [(&str, Take); 8] = [
 /// One person.
 pub struct Person {
     number: usize,
-    program: PathBuf,
     provider: PathBuf,
-    home: PathBuf,
-    source: Ipv4Addr,
+    device: Device,
+    second: Option<Device>,
+    second_source: Ipv4Addr,
     account: String,
     subscription: String,
     web: SocketAddr,
-    proxy: Option<SocketAddr>,
     seen: Vec<IpAddr>,
     held: Option<Held>,
+    backup: Option<Backup>,
+    taken_over: Option<TakenOver>,
 }
 
 /// What the wallet held after the assignment.
@@ -53,6 +59,20 @@ struct Held {
     lease: Vec<u8>,
     srt: String,
     token: Vec<u8>,
+    device_key: Vec<u8>,
+    dat: String,
+    drt: String,
+}
+
+/// What the wallet said of the backup.
+struct Backup {
+    access_code: String,
+    locator: Vec<u8>,
+    salt: Vec<u8>,
+}
+
+/// What the second device got.
+struct TakenOver {
     device_key: Vec<u8>,
     dat: String,
     drt: String,
@@ -74,19 +94,23 @@ impl Person {
     pub fn new(town: &Town, number: usize) -> Result<Self> {
         let (account, subscription) = town.make_account()?;
         let [high, low] = u16::try_from(number)?.to_be_bytes();
+        let last = low.checked_add(1).context("too many people")?;
+        // An address per device, none of them in the pool.
+        let source = Ipv4Addr::new(127, 10, high, last);
+        let home = town.homes().join(number.to_string());
         Ok(Self {
             number,
-            program: town.binaries().client(),
             provider: town.provider(),
-            home: town.homes().join(number.to_string()),
-            // 127.10.x.y: an address per person, none of them in the pool.
-            source: Ipv4Addr::new(127, 10, high, low.checked_add(1).context("too many people")?),
+            device: Device::new(town.binaries().client(), home, source),
+            second: None,
+            second_source: Ipv4Addr::new(127, 11, high, last),
             account,
             subscription,
             web: town.web_address(),
-            proxy: None,
             seen: Vec::new(),
             held: None,
+            backup: None,
+            taken_over: None,
         })
     }
 
@@ -98,7 +122,7 @@ impl Person {
     /// Where the wallet is.
     #[must_use]
     pub fn home(&self) -> &Path {
-        &self.home
+        &self.device.home
     }
 
     /// The subscription's id and the lease's, 16 bytes each: what an attacker would like to pair.
@@ -126,13 +150,25 @@ impl Person {
         Ok(self.held.as_ref().context("nothing is assigned yet")?.device_key.clone())
     }
 
+    /// Where the backup is.
+    ///
+    /// # Errors
+    /// Before there is one.
+    pub fn locator(&self) -> Result<Vec<u8>> {
+        Ok(self.backup.as_ref().context("nothing is backed up yet")?.locator.clone())
+    }
+
     /// Takes the provider's file in.
     ///
     /// # Errors
     /// What the client says.
     pub fn trust(&mut self) -> Result<()> {
-        let provider = as_text(&self.provider)?.to_owned();
-        self.run(&["trust", "add", &provider, "--accept-untrusted-development"], "")?;
+        self.trust_on(&self.device)
+    }
+
+    fn trust_on(&self, device: &Device) -> Result<()> {
+        let provider = as_text(&self.provider)?;
+        device.run(&["trust", "add", provider, "--accept-untrusted-development"], "")?;
         Ok(())
     }
 
@@ -141,7 +177,7 @@ impl Person {
     /// # Errors
     /// What the client says.
     pub fn login(&mut self) -> Result<()> {
-        self.run(&["account", "login"], &self.account)?;
+        self.device.run(&["account", "login"], &self.account)?;
         Ok(())
     }
 
@@ -150,9 +186,23 @@ impl Person {
     /// # Errors
     /// What the client says.
     pub fn assign(&mut self) -> Result<()> {
-        let leased = self.run(&["dip", "assign", "--region", REGION, "--wait", "0"], "")?;
-        let wallet = std::fs::read(self.home.join("wallet.json"))?;
-        self.held = Some(Held::read(&leased, &serde_json::from_slice(&wallet)?)?);
+        let leased = self.device.run(&["dip", "assign", "--region", REGION, "--wait", "0"], "")?;
+        self.held = Some(Held::read(&leased, &self.device.wallet()?)?);
+        Ok(())
+    }
+
+    /// Backs the address up, under a code that the client makes.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn back_up(&mut self) -> Result<()> {
+        let made = self.device.run(&["dip", "backup"], "")?;
+        let wallet = self.device.wallet()?;
+        self.backup = Some(Backup {
+            access_code: text(&made, &["access_code"])?.to_owned(),
+            locator: URL_SAFE_NO_PAD.decode(text(&made, &["locator"])?)?,
+            salt: URL_SAFE_NO_PAD.decode(text(&wallet, &["salt"])?)?,
+        });
         Ok(())
     }
 
@@ -161,36 +211,60 @@ impl Person {
     /// # Errors
     /// What the client says.
     pub fn register(&mut self) -> Result<()> {
-        let file = self.home.join("stock.conf");
-        self.run(&["dip", "export", "--out", as_text(&file)?], "")?;
+        let file = self.device.home.join("stock.conf");
+        self.device.run(&["dip", "export", "--out", as_text(&file)?], "")?;
         Ok(())
     }
 
     fn connect(&mut self) -> Result<()> {
-        let status = self.run(&["connect", "--proxy", "127.0.0.1:0"], "")?;
-        self.proxy = Some(text(&status, &["proxy"])?.parse()?);
+        self.device.connect()
+    }
+
+    /// Takes the address over to a second device with an empty wallet, and opens a tunnel from there, too.
+    fn restore(&mut self) -> Result<()> {
+        let code = &self.backup.as_ref().context("nothing is backed up")?.access_code;
+        let home = self.device.home.with_file_name(format!("{}-second", self.number));
+        let mut second = Device::new(self.device.program.clone(), home, self.second_source);
+        self.trust_on(&second)?;
+        second.run(&["account", "login"], &self.account)?;
+        let restored = second.run(&["dip", "restore"], code)?;
+        let ip = self.dedicated_ip()?.to_string();
+        ensure!(text(&restored, &["dedicated_ip"])? == ip, "another address was restored");
+        let wallet = second.wallet()?;
+        let minted = |name| text(&wallet, &["dip", "leased", "minted", name]);
+        self.taken_over = Some(TakenOver {
+            device_key: STANDARD.decode(text(&restored, &["device_key"])?)?,
+            dat: minted("dat")?.to_owned(),
+            drt: minted("drt")?.to_owned(),
+        });
+        second.connect()?;
+        self.second = Some(second);
         Ok(())
     }
 
     fn browse(&mut self) -> Result<()> {
-        let proxy = self.proxy.context("not connected")?;
-        self.seen.push(super::web::seen_through_socks(self.web, proxy)?);
-        self.seen.push(super::web::seen_through_connect(self.web, proxy)?);
+        for device in [Some(&self.device), self.second.as_ref()].into_iter().flatten() {
+            self.seen.extend(device.seen_by(self.web)?);
+        }
         Ok(())
     }
 
+    /// Refreshes, and writes the backup anew.
     fn refresh(&mut self) -> Result<()> {
         self.login()?;
-        let refreshed = self.run(&["dip", "refresh"], "")?;
+        let refreshed = self.device.run(&["dip", "refresh"], "")?;
         let ip = self.dedicated_ip()?.to_string();
         ensure!(text(&refreshed, &["dedicated_ip"])? == ip, "the refresh changed the address");
+        let written = self.device.run(&["dip", "backup"], "")?;
+        ensure!(written.get("access_code").is_none(), "the code was shown twice");
         Ok(())
     }
 
     fn disconnect(&mut self) -> Result<()> {
-        self.run(&["disconnect"], "")?;
-        self.proxy = None;
-        Ok(())
+        [Some(&mut self.device), self.second.as_mut()]
+            .into_iter()
+            .flatten()
+            .try_for_each(Device::disconnect)
     }
 
     /// Asks every service for something that it refuses, and shows it what it may know: whoever repeats what was asked does it
@@ -201,6 +275,7 @@ impl Person {
         let (bearer, nothing) = (|text: &str| format!("Bearer {text}"), String::new);
         let odd = |text: &str| format!("{{\"{text}\":\"{text}\"}}");
         let (account, lease) = (&self.account, hex::encode(&held.lease));
+        let locator = hex::encode(self.locator()?);
         for (service, path, credential, body) in [
             ("accounts", "/api/v1/srt", nothing(), odd(account)),
             ("accounts", &format!("/nothing/{}", self.subscription), nothing(), odd(account)),
@@ -212,6 +287,8 @@ impl Person {
             ("dip", &format!("/nothing/{lease}"), nothing(), nothing()),
             ("parent", "/api/v1/generate-tokens", nothing(), odd(&held.dedicated_ip.to_string())),
             ("gateway", "/api/v1/peers", bearer(&held.dat), odd(&held.dedicated_ip.to_string())),
+            ("backup", "/api/v1/backup/read", nothing(), odd(&locator)),
+            ("backup", &format!("/nothing/{locator}"), nothing(), nothing()),
         ] {
             let authorization = match credential.as_str() {
                 "" => nothing(),
@@ -227,7 +304,7 @@ impl Person {
                 town.door(service)?,
                 body.len()
             );
-            let mut stream = super::wire::call(self.source.into(), town.door(service)?)?;
+            let mut stream = super::wire::call(self.device.source.into(), town.door(service)?)?;
             stream.write_all(request.as_bytes())?;
             let answer = Message::read(&mut BufReader::new(stream), false)?;
             let status = answer.as_ref().map_or("", Message::second_word);
@@ -242,29 +319,10 @@ impl Person {
         let other = self.seen.iter().map(IpAddr::to_string).find(|seen| *seen != dedicated_ip);
         let first = self.seen.first().map(IpAddr::to_string).unwrap_or_default();
         PersonResult {
-            client_address: self.source.to_string(),
+            client_address: self.device.source.to_string(),
+            second_address: self.second_source.to_string(),
             server_saw: other.unwrap_or(first),
             dedicated_ip,
-        }
-    }
-
-    /// Runs the client with this person's wallet and address.
-    fn run(&self, arguments: &[&str], input: &str) -> Result<Value> {
-        let source = self.source.to_string();
-        let mut all = vec!["--home", as_text(&self.home)?, "--source", &source, "--json"];
-        all.extend(arguments);
-        let output = run(&self.program, all, input).with_context(|| {
-            format!("person {}: cloakroom {}", self.number, arguments.join(" "))
-        })?;
-        Ok(serde_json::from_str(&output).unwrap_or(Value::Null))
-    }
-}
-
-impl Drop for Person {
-    fn drop(&mut self) {
-        if self.proxy.is_some() {
-            // A demo that failed half way leaves no tunnel behind.
-            let _ = self.disconnect();
         }
     }
 }
@@ -324,7 +382,17 @@ pub(crate) fn known(people: &[Person], town: &Town) -> Result<Vec<Known>> {
         for (_, blinded) in blinded.iter().filter(|(srt, _)| *srt == held.srt) {
             new(Fact::BlindedToken, blinded.clone());
         }
-        known.push(Known::address(Fact::ClientAddress, number, person.source));
+        let backup = person.backup.as_ref().context("nothing is backed up")?;
+        new(Fact::Salt, backup.salt.clone());
+        new(Fact::BackupLocator, backup.locator.clone());
+        let second = person.taken_over.as_ref().context("nothing is restored")?;
+        new(Fact::DeviceKey, second.device_key.clone());
+        new(Fact::Dat, second.dat.clone().into_bytes());
+        new(Fact::Drt, second.drt.clone().into_bytes());
+        let code = Known::new(Fact::AccessCode, number, backup.access_code.as_bytes());
+        known.push(code.also(backup.access_code.replace('-', "").into_bytes()));
+        known.push(Known::address(Fact::ClientAddress, number, person.device.source));
+        known.push(Known::address(Fact::ClientAddress, number, person.second_source));
         known.push(Known::address(Fact::DedicatedIp, number, held.dedicated_ip));
     }
     Ok(known)

@@ -36,6 +36,7 @@ pub(crate) struct Addresses {
     pub(crate) parent: SocketAddr,
     pub(crate) dip: SocketAddr,
     pub(crate) gateway: SocketAddr,
+    pub(crate) backup: SocketAddr,
     pub(crate) tunnel: SocketAddr,
 }
 
@@ -50,6 +51,7 @@ impl Addresses {
                 parent: local(3002),
                 dip: local(3003),
                 gateway: local(3006),
+                backup: local(3007),
                 tunnel: local(51820),
             });
         }
@@ -58,10 +60,10 @@ impl Addresses {
             Ports::Free | Ports::Default => Ipv4Addr::LOCALHOST,
         };
         // All are held at once, so that they differ; then they are let go for the services to take.
-        let held = (0..5).map(|_| TcpListener::bind(local(0))).collect::<Result<Vec<_>, _>>()?;
+        let held = (0..6).map(|_| TcpListener::bind(local(0))).collect::<Result<Vec<_>, _>>()?;
         let found = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        let [accounts, issuer, parent, dip, gateway] = found.as_slice() else {
-            anyhow::bail!("five ports are needed");
+        let [accounts, issuer, parent, dip, gateway, backup] = found.as_slice() else {
+            anyhow::bail!("six ports are needed");
         };
         Ok(Self {
             accounts: *accounts,
@@ -69,6 +71,7 @@ impl Addresses {
             parent: *parent,
             dip: *dip,
             gateway: *gateway,
+            backup: *backup,
             tunnel: UdpSocket::bind((tunnels, 0))?.local_addr()?,
         })
     }
@@ -81,6 +84,7 @@ impl Addresses {
             "parent" => self.parent,
             "dip" => self.dip,
             "gateway" => self.gateway,
+            "backup" => self.backup,
             other => anyhow::bail!("{other} has no HTTP address"),
         })
     }

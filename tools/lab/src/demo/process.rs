@@ -19,6 +19,7 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     errors: PathBuf,
+    log: Option<PathBuf>,
     stays: bool,
 }
 
@@ -39,7 +40,23 @@ impl Process {
             .stderr(File::create(&errors)?)
             .spawn()
             .with_context(|| format!("{name} can't be started"))?;
-        Ok(Self { name: name.to_owned(), child, errors, stays: false })
+        Ok(Self { name: name.to_owned(), child, errors, log: None, stays: false })
+    }
+
+    /// The same process, which keeps its log in a file.
+    pub(crate) fn logging(mut self, log: PathBuf) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// What it said, and what it did last.
+    fn said(&self) -> String {
+        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        let log = self.log.as_ref().map(read).unwrap_or_default();
+        let last = log.lines().rev().take(5).collect::<Vec<_>>();
+        let errors = read(&self.errors);
+        let lines = std::iter::once(errors.trim()).chain(last.into_iter().rev());
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
     }
 
     /// Its process id.
@@ -61,12 +78,10 @@ impl Process {
         let deadline = Instant::now() + patience;
         while !ready() {
             if let Some(status) = self.child.try_wait()? {
-                let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
-                bail!("{} ended with {status}: {}", self.name, said.trim());
+                bail!("{} ended with {status}: {}", self.name, self.said());
             }
             if Instant::now() > deadline {
-                let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
-                bail!("{} isn't ready after {patience:?}: {}", self.name, said.trim());
+                bail!("{} isn't ready after {patience:?}: {}", self.name, self.said());
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -36,9 +36,11 @@ pub struct Step {
 pub struct PersonResult {
     /// The network address that the person's device has.
     pub client_address: String,
+    /// That of the device which took the dedicated address over from its backup.
+    pub second_address: String,
     /// The address that was assigned.
     pub dedicated_ip: String,
-    /// The address that the web server saw, before and after a refresh.
+    /// The address that the web server saw of both devices, before and after a refresh.
     pub server_saw: String,
 }
 
@@ -85,11 +87,11 @@ impl DemoResult {
     pub fn table(&self) -> String {
         let mut text = String::new();
         for person in &self.people {
-            let PersonResult { client_address, dedicated_ip, server_saw } = person;
+            let PersonResult { client_address, second_address, dedicated_ip, server_saw } = person;
             // Writing to a string can't fail.
             let _ = writeln!(
                 text,
-                "the device is {client_address}, its dedicated IP {dedicated_ip}; the web server saw {server_saw}"
+                "the devices are {client_address} and {second_address}, their dedicated IP {dedicated_ip}; the web server saw {server_saw}"
             );
         }
         let _ = write!(text, "\nWho learned what:\n\n{}", self.table);

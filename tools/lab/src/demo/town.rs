@@ -20,7 +20,7 @@ use super::{Binaries, http};
 use crate::knowledge::Party;
 
 /// How long a service may take to come up.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(120);
 /// The issuer's name and the origin that tokens are for.
 const ISSUER_NAME: &str = "issuer.demo.cloakroom.example";
 const ORIGIN: &str = "dip.demo.cloakroom.example";
@@ -33,6 +33,9 @@ const ASSIGN: &str = "/api/v1/assign";
 /// How many weekly and daily keys the demo's trees commit to.
 const WEEKS: &str = "3";
 const DAYS: &str = "3";
+
+/// The services that are started and asked by HTTP, in this order.
+const SERVICES: [&str; 6] = ["parent", "accounts", "issuer", "dip", "gateway", "backup"];
 
 /// Where a town is, and how.
 pub struct Zone {
@@ -67,7 +70,7 @@ impl Town {
     /// # Errors
     /// When a program fails.
     pub fn found(binaries: &Binaries, zone: Zone) -> Result<Self> {
-        for party in ["accounts", "issuer", "nsm", "parent", "dip", "gateway"] {
+        for (_, party) in PARTIES {
             std::fs::create_dir_all(zone.root.join(party).join("state"))?;
         }
         let addresses = Addresses::choose(zone.ports)?;
@@ -103,13 +106,14 @@ impl Town {
 
     /// The same town, with a wire before each service on which `passed` is written down.
     pub(crate) fn wired(mut self, passed: &Passed, lie: Option<Lie>) -> Result<Self> {
-        let Addresses { accounts, issuer, parent, dip, gateway, .. } = &mut self.doors;
+        let Addresses { accounts, issuer, parent, dip, gateway, backup, .. } = &mut self.doors;
         for (door, party) in [
             (accounts, Party::Accounts),
             (issuer, Party::BlindTokenService),
             (parent, Party::EnclaveParent),
             (dip, Party::DipService),
             (gateway, Party::Gateway),
+            (backup, Party::BackupService),
         ] {
             *door = wire::before(*door, party, passed, lie)?;
         }
@@ -143,10 +147,10 @@ impl Town {
         self.write("boot.json", &boot)?;
         self.start_module()?;
         self.sign_provider(1, &[&boot])?;
-        for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
+        for service in SERVICES {
             self.start(service)?;
         }
-        for service in ["parent", "accounts", "issuer", "dip", "gateway"] {
+        for service in SERVICES {
             self.wait_for(service)?;
         }
         self.fill_pool()?;
@@ -446,7 +450,7 @@ impl Town {
                 "boot_configuration": boot,
             })
         });
-        let Addresses { accounts, issuer, parent, dip, .. } = &self.doors;
+        let Addresses { accounts, issuer, parent, dip, backup, .. } = &self.doors;
         let draft = json!({
             "name": "Cloakroom demo",
             "urls": {
@@ -454,6 +458,7 @@ impl Town {
                 "blind_token_service": format!("http://{issuer}"),
                 "enclave": format!("http://{parent}"),
                 "dip_service": format!("http://{dip}"),
+                "backup": format!("http://{backup}"),
             },
             "issuer_name": ISSUER_NAME,
             "origin": ORIGIN,
@@ -535,6 +540,7 @@ impl Town {
         let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
         let errors = home.join("errors");
         let process = Process::start(service, &mut command, errors, recording.as_deref())?;
+        let process = process.logging(home.join("log"));
         self.running.insert(service, process);
         Ok(())
     }
@@ -549,13 +555,14 @@ impl Town {
 }
 
 /// Which service's directory belongs to which party. The security module stands for the enclave's hardware.
-pub(crate) const PARTIES: [(Party, &str); 6] = [
+pub(crate) const PARTIES: [(Party, &str); 7] = [
     (Party::Accounts, "accounts"),
     (Party::BlindTokenService, "issuer"),
     (Party::DipService, "dip"),
     (Party::EnclaveParent, "parent"),
     (Party::Enclave, "nsm"),
     (Party::Gateway, "gateway"),
+    (Party::BackupService, "backup"),
 ];
 
 /// A path as text, as a command line takes it.

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn the_list_says_what_everything_is() {
         let all: BTreeMap<String, Listed> = toml::from_str(STORED).unwrap();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 7);
         assert!(toml::from_str::<Column>("is = '  '").is_err());
     }
 }

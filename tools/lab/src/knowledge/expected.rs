@@ -10,27 +10,41 @@ const NO: bool = false;
 /// "Yes" is as strict as "no": a yes that isn't found means that the audit looked in the wrong place. No relay
 /// hides a client's network address so far, so everybody whom it calls sees it. The enclave's parent
 /// knows a token by its SHA-256, which orders name; the enclave knows a blinded token by the hash in
-/// the receipt of its issuance.
+/// the receipt of its issuance. The wallet forgets the Access Code once it was shown, so that nothing on disk shows it: the client
+/// knows it as its maker.
 #[rustfmt::skip]
 pub const EXPECTED: [(Fact, [bool; Party::ALL.len()]); Fact::ALL.len()] = [
-    //                     client accounts blind  dip  parent enclave gateway
-    (Fact::Account,       [YES,   YES,     NO,    NO,  NO,    NO,     NO ]),
-    (Fact::Subscription,  [YES,   YES,     YES,   NO,  NO,    YES,    NO ]),
-    (Fact::Srt,           [YES,   YES,     YES,   NO,  NO,    YES,    NO ]),
-    (Fact::ClientAddress, [YES,   YES,     YES,   YES, YES,   NO,     YES]),
-    (Fact::BlindedToken,  [YES,   NO,      YES,   NO,  NO,    YES,    NO ]),
-    (Fact::Token,         [YES,   NO,      NO,    YES, YES,   YES,    NO ]),
-    (Fact::DedicatedIp,   [YES,   NO,      NO,    YES, YES,   YES,    YES]),
-    (Fact::Lease,         [YES,   NO,      NO,    YES, YES,   YES,    NO ]),
-    (Fact::DeviceKey,     [YES,   NO,      NO,    NO,  NO,    YES,    YES]),
-    (Fact::Dat,           [YES,   NO,      NO,    NO,  NO,    YES,    YES]),
-    (Fact::Drt,           [YES,   NO,      NO,    NO,  NO,    YES,    NO ]),
+    //                     client accounts blind  dip  parent enclave gateway backup
+    (Fact::Account,       [YES,   YES,     NO,    NO,  NO,    NO,     NO,     NO ]),
+    (Fact::Subscription,  [YES,   YES,     YES,   NO,  NO,    YES,    NO,     NO ]),
+    (Fact::Srt,           [YES,   YES,     YES,   NO,  NO,    YES,    NO,     NO ]),
+    (Fact::Salt,          [YES,   YES,     NO,    NO,  NO,    NO,     NO,     NO ]),
+    (Fact::ClientAddress, [YES,   YES,     YES,   YES, YES,   NO,     YES,    YES]),
+    (Fact::BlindedToken,  [YES,   NO,      YES,   NO,  NO,    YES,    NO,     NO ]),
+    (Fact::Token,         [YES,   NO,      NO,    YES, YES,   YES,    NO,     NO ]),
+    (Fact::DedicatedIp,   [YES,   NO,      NO,    YES, YES,   YES,    YES,    NO ]),
+    (Fact::Lease,         [YES,   NO,      NO,    YES, YES,   YES,    NO,     NO ]),
+    (Fact::DeviceKey,     [YES,   NO,      NO,    NO,  NO,    YES,    YES,    NO ]),
+    (Fact::Dat,           [YES,   NO,      NO,    NO,  NO,    YES,    YES,    NO ]),
+    (Fact::Drt,           [YES,   NO,      NO,    NO,  NO,    YES,    NO,     NO ]),
+    (Fact::AccessCode,    [YES,   NO,      NO,    NO,  NO,    NO,     NO,     NO ]),
+    (Fact::BackupLocator, [YES,   NO,      NO,    NO,  NO,    NO,     NO,     YES]),
 ];
 
 /// What a party makes itself: it knows that whatever it receives and keeps.
 pub const MADE: [(Party, &[Fact]); 3] = [
-    (Party::Client, &[Fact::ClientAddress, Fact::BlindedToken, Fact::Token, Fact::DeviceKey]),
-    (Party::Accounts, &[Fact::Account, Fact::Srt]),
+    (
+        Party::Client,
+        &[
+            Fact::ClientAddress,
+            Fact::BlindedToken,
+            Fact::Token,
+            Fact::DeviceKey,
+            Fact::AccessCode,
+            Fact::BackupLocator,
+        ],
+    ),
+    (Party::Accounts, &[Fact::Account, Fact::Srt, Fact::Salt]),
     (Party::Enclave, &[Fact::Dat, Fact::Drt]),
 ];
 

@@ -123,6 +123,8 @@ pub enum Fact {
     Subscription,
     /// The subscription receipt token.
     Srt,
+    /// The account's salt.
+    Salt,
     /// The client's network address.
     ClientAddress,
     /// The blinded message that was signed.
@@ -139,14 +141,19 @@ pub enum Fact {
     Dat,
     /// The dedicated IP refresh token.
     Drt,
+    /// The code that the refresh token is backed up under.
+    AccessCode,
+    /// Where the backup is.
+    BackupLocator,
 }
 
 impl Fact {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Account,
         Self::Subscription,
         Self::Srt,
+        Self::Salt,
         Self::ClientAddress,
         Self::BlindedToken,
         Self::Token,
@@ -155,6 +162,8 @@ impl Fact {
         Self::DeviceKey,
         Self::Dat,
         Self::Drt,
+        Self::AccessCode,
+        Self::BackupLocator,
     ];
 
     /// Its name in reports.
@@ -164,6 +173,7 @@ impl Fact {
             Self::Account => "account",
             Self::Subscription => "subscription",
             Self::Srt => "srt",
+            Self::Salt => "salt",
             Self::ClientAddress => "client_address",
             Self::BlindedToken => "blinded_token",
             Self::Token => "token",
@@ -172,6 +182,8 @@ impl Fact {
             Self::DeviceKey => "device_key",
             Self::Dat => "dat",
             Self::Drt => "drt",
+            Self::AccessCode => "access_code",
+            Self::BackupLocator => "backup_locator",
         }
     }
 }
@@ -194,11 +206,13 @@ pub enum Party {
     Enclave,
     /// The gateway.
     Gateway,
+    /// The backup service.
+    BackupService,
 }
 
 impl Party {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Client,
         Self::Accounts,
         Self::BlindTokenService,
@@ -206,6 +220,7 @@ impl Party {
         Self::EnclaveParent,
         Self::Enclave,
         Self::Gateway,
+        Self::BackupService,
     ];
 
     /// Its name in reports.
@@ -219,6 +234,7 @@ impl Party {
             Self::EnclaveParent => "enclave_parent",
             Self::Enclave => "enclave",
             Self::Gateway => "gateway",
+            Self::BackupService => "backup_service",
         }
     }
 }

@@ -149,8 +149,12 @@ fn people(persons: &BTreeSet<usize>) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in [
-            ["", "", "", "blind token", "DIP", "enclave's", "", ""],
-            ["", "client", "accounts", "service", "service", "parent", "enclave", "gateway"],
+            ["", "", "", "blind", "", "", "", "", ""],
+            ["", "", "", "token", "DIP", "enclave's", "", "", "backup"],
+            [
+                "", "client", "accounts", "service", "service", "parent", "enclave", "gateway",
+                "service",
+            ],
         ] {
             write_line(f, &line)?;
         }
@@ -169,7 +173,7 @@ impl fmt::Display for Report {
 fn write_line(f: &mut fmt::Formatter<'_>, cells: &[&str]) -> fmt::Result {
     let mut line = String::new();
     for (index, cell) in cells.iter().enumerate() {
-        let width = if index == 0 { 15 } else { 12 };
+        let width = if index == 0 { 15 } else { 10 };
         line.push_str(&format!("{cell:<width$}"));
     }
     writeln!(f, "{}", line.trim_end())

@@ -327,7 +327,7 @@ fn reports_have_the_promised_shape_and_width() {
         assert_eq!(serde_json::to_value(party).unwrap(), party.name());
     }
     let table = report.to_string();
-    let lines: Vec<_> = table.lines().take(2 + Fact::ALL.len()).collect();
+    let lines: Vec<_> = table.lines().take(3 + Fact::ALL.len()).collect();
     assert!(lines.iter().all(|line| line.len() <= 100 && !line.is_empty()), "{table}");
     assert!(table.contains("! LEAK"));
 }

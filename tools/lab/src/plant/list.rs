@@ -45,9 +45,10 @@ pub(crate) struct Ground<'a> {
 
 const DIP: Party = Party::DipService;
 const ISSUER: Party = Party::BlindTokenService;
+const BACKUP: Party = Party::BackupService;
 
 /// Every leak.
-pub(crate) const PLANTS: [Plant; 22] = [
+pub(crate) const PLANTS: [Plant; 25] = [
     Plant {
         kind: Kind::Log,
         form: "a line of the DIP service's log with a subscription",
@@ -87,6 +88,38 @@ pub(crate) const PLANTS: [Plant; 22] = [
         learns: Some((Party::Gateway, Fact::Subscription)),
         how: How::Disk(|ground| {
             ground.line("gateway/errors", &format!("Id({:?})", ground.value(Fact::Subscription)?))
+        }),
+    },
+    Plant {
+        kind: Kind::Log,
+        form: "a line of the backup service's log with a locator, which it may know",
+        expected: &[(BACKUP, "log, line ")],
+        learns: None,
+        how: How::Disk(|ground| {
+            let locator = hex::encode(ground.value(Fact::BackupLocator)?);
+            ground.line("backup/log", &format!("{{\"found\":\"{locator}\"}}"))
+        }),
+    },
+    Plant {
+        kind: Kind::Column,
+        form: "a new column with the lease of each backup",
+        expected: &[(BACKUP, "backups.lease")],
+        learns: Some((BACKUP, Fact::Lease)),
+        how: How::Disk(|ground| {
+            ground.sql("backup", "ALTER TABLE backups ADD COLUMN lease BLOB", None)?;
+            let value = ground.value(Fact::Lease)?;
+            ground.sql("backup", "UPDATE backups SET lease = ?1", Some(value.into()))
+        }),
+    },
+    Plant {
+        kind: Kind::Column,
+        form: "a new table of the backup service with what its codes are salted with",
+        expected: &[(BACKUP, "salts.salt")],
+        learns: Some((BACKUP, Fact::Salt)),
+        how: How::Disk(|ground| {
+            ground.sql("backup", "CREATE TABLE salts (salt BLOB)", None)?;
+            let value = ground.value(Fact::Salt)?;
+            ground.sql("backup", "INSERT INTO salts VALUES (?1)", Some(value.into()))
         }),
     },
     Plant {

@@ -85,6 +85,7 @@ fn provider(tree: TreePin) -> Provider {
             blind_token_service: nowhere(),
             enclave: nowhere(),
             dip_service: nowhere(),
+            backup: None,
         },
         issuer_name: ISSUER.into(),
         origin: ORIGIN.into(),

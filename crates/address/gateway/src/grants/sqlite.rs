@@ -103,6 +103,8 @@ fn keep(tx: &Writer<'_>, grant: Grant, most: NonZero<u32>, now: Hour) -> Result<
     if let Some(former) = former {
         return Ok(Kept::InForce(former));
     }
+    // One that was taken back: the device has come, and its former address has no hold on it.
+    tx.execute("DELETE FROM removed WHERE device = ?1", params![grant.device.bytes()])?;
     tx.execute(
         "INSERT INTO grants (device, dat, address, ends_hour) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (device) DO UPDATE SET dat = ?2, address = ?3, ends_hour = ?4",

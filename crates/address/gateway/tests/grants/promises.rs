@@ -18,6 +18,7 @@ in_each_place![
     other_addresses_devices_are_as_unknown_as_nobodys,
     who_has_no_live_grant_changes_and_sees_nothing,
     a_removal_can_be_taken_back_again_and_again,
+    who_has_gone_to_another_address_is_unknown_at_the_former,
     a_device_may_remove_itself,
     of_keepers_at_once_no_more_succeed_than_there_are_places,
     what_has_ended_is_forgotten,
@@ -101,6 +102,24 @@ async fn a_removal_can_be_taken_back_again_and_again<P: Place>() {
         let back = grant(2, HERE, ENDS);
         assert_eq!(store.keep(back.clone(), many(), NOW).await.unwrap(), Kept::InForce(back));
     }
+}
+
+/// A removal that was taken back is no hold on a device that has come back elsewhere.
+async fn who_has_gone_to_another_address_is_unknown_at_the_former<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
+    store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
+    store.take_back(wish(1, 2, NOW)).await.unwrap();
+    let there = grant(2, THERE, ENDS);
+    store.keep(there.clone(), many(), NOW).await.unwrap();
+    for granted in [
+        store.remove(wish(1, 2, NOW), UNTIL).await.unwrap(),
+        store.take_back(wish(1, 2, NOW)).await.unwrap(),
+    ] {
+        assert_eq!(granted, Granted::Unknown);
+    }
+    assert!(store.all().await.unwrap().contains(&there));
+    assert_eq!(left(store.remove(wish(3, 2, NOW), UNTIL).await.unwrap()), Some(vec![3]));
 }
 
 async fn a_device_may_remove_itself<P: Place>() {

@@ -115,7 +115,7 @@ impl List {
 /// # Errors
 /// Everything that is wrong, line by line.
 pub fn read_list(file: &[u8], defaults: &Defaults) -> Result<List, LineErrors<RowError>> {
-    let text = text(file).map_err(LineErrors::into)?;
+    let text = text(file).map_err(LineErrors::translated)?;
     let mut records = records(text);
     let (line, header) = records.next().ok_or_else(|| LineErrors::one(1, RowError::NoAddresses))?;
     let columns = Columns::read(&header, defaults).map_err(|error| LineErrors::one(line, error))?;

@@ -11,15 +11,9 @@ use crate::lines::{FormError, unquoted};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// The file is too long.
-    #[error("the file has more than 16 MiB: split it")]
-    TooLong,
-    /// The text isn't UTF-8.
-    #[error("the text is not UTF-8: save it as such")]
-    Utf8,
-    /// A carriage return without a line feed.
-    #[error("a line ends with LF or CRLF, not with CR alone")]
-    CarriageReturn,
+    /// The file has no lines that could be read.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// No column is called `address`.
     #[error("the first line names the columns: address, and perhaps region and gateway")]
     NoAddresses,
@@ -79,16 +73,6 @@ pub enum RowError {
         /// How many such pairs these two lines have.
         count: usize,
     },
-}
-
-impl From<FormError> for RowError {
-    fn from(error: FormError) -> Self {
-        match error {
-            FormError::TooLong => Self::TooLong,
-            FormError::Utf8 => Self::Utf8,
-            FormError::CarriageReturn => Self::CarriageReturn,
-        }
-    }
 }
 
 /// Where the columns are.

@@ -7,7 +7,7 @@ use super::*;
 use crate::block::BlockError;
 use crate::cidr::CidrError;
 use crate::fixture::{apart, cidr, exit, region, texts};
-use crate::lines::{MOST_BYTES, MOST_ERRORS};
+use crate::lines::{FormError, MOST_BYTES, MOST_ERRORS};
 
 fn site(region_name: &str, gateway: &str) -> Site {
     Site::new(region(region_name), gateway.to_owned()).unwrap()
@@ -169,10 +169,10 @@ fn a_list_has_bounds() {
     assert_eq!(list.count(), 15 * 65_534);
     assert_eq!(wrong(&("address\n".to_owned() + &blocks(16))), [(17, RowError::TooMany)]);
     let long = "#".repeat(MOST_BYTES + 1);
-    assert_eq!(wrong(&long), [(1, RowError::TooLong)]);
+    assert_eq!(wrong(&long), [(1, RowError::Form(FormError::TooLong))]);
     assert_eq!(
         read_list(b"address\n\n\xff", &defaults()).unwrap_err().told[0].problem,
-        RowError::Utf8
+        RowError::Form(FormError::Utf8)
     );
 }
 

@@ -1,21 +1,15 @@
 //! `cloakroom account`.
 
-use std::io::{IsTerminal, Read};
-
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::arguments::{Account, Global};
-use crate::commands::session;
+use crate::commands::{input, session};
 use crate::output::{Failure, json, line, note};
-
-/// The most that is read as an account number.
-const LONGEST: u64 = 256;
 
 pub(crate) async fn run(global: &Global, command: Account) -> Result<(), Failure> {
     let mut session = session(global)?;
     if matches!(command, Account::Login) {
-        let number = read_number()?
+        let number = input::secret("Account number (24 digits):")?
             .parse()
             .map_err(|error: accounts_api::ParseError| Failure::usage(error.to_string()))?;
         session.log_in(number).await?;
@@ -44,17 +38,4 @@ pub(crate) async fn run(global: &Global, command: Account) -> Result<(), Failure
         line(format_args!("Its subscription receipt is good until {ends}."));
     }
     Ok(())
-}
-
-fn read_number() -> Result<Zeroizing<String>, Failure> {
-    let input = std::io::stdin();
-    let mut text = Zeroizing::new(String::new());
-    let read = if input.is_terminal() {
-        note("Account number (24 digits):");
-        input.read_line(&mut text)
-    } else {
-        input.lock().take(LONGEST).read_to_string(&mut text)
-    };
-    read.map_err(|error| Failure::usage(format!("standard input: {error}")))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
 }

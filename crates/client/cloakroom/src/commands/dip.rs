@@ -12,7 +12,7 @@ use session::Session;
 use wallet::{Dip as State, Leased};
 
 use crate::arguments::{Dip, Global};
-use crate::commands::{home, session};
+use crate::commands::{backup, home, restore, session};
 use crate::control;
 use crate::output::{Failure, json, line, note};
 
@@ -31,6 +31,7 @@ pub(crate) async fn run(global: &Global, command: Dip) -> Result<(), Failure> {
         Dip::Refresh => {
             session.refresh().await?;
             status(global, &session)?;
+            backup::remind(&session);
             // An open tunnel goes on under the new token.
             drop(session);
             control::tell_if_running(&home(global)?, control::Request::Reload)
@@ -46,6 +47,11 @@ pub(crate) async fn run(global: &Global, command: Dip) -> Result<(), Failure> {
             );
             status(global, &session)
         }
+        Dip::Backup(arguments) => backup::run(global, session, arguments).await,
+        Dip::Restore => {
+            restore::run(&mut session).await?;
+            status(global, &session)
+        }
         Dip::Export { out } => export(&session, out.as_deref()).await,
     }
 }
@@ -57,11 +63,15 @@ fn status(global: &Global, session: &Session) -> Result<(), Failure> {
         State::Drawing(_) => "drawing",
         State::Drawn(_) => "drawn",
         State::Leased(_) => "leased",
+        State::Restored(_) => "restored",
     };
     let leased = match dip {
         State::Leased(leased) => Some(leased),
         _ => None,
     };
+    if let State::Restored(restored) = dip {
+        return restore::status(global, restored);
+    }
     if global.json {
         return json(&leased.map_or_else(
             || json!({ "state": state }),

@@ -2,12 +2,15 @@
 
 pub(crate) mod account;
 pub(crate) mod attestation;
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod dip;
+pub(crate) mod input;
 pub(crate) mod provider;
+pub(crate) mod restore;
 pub(crate) mod trust;
 
 use std::path::PathBuf;

@@ -1,0 +1,7 @@
+//! `cloakroom-backup`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    backup::main(())
+}
