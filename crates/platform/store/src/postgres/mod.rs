@@ -9,7 +9,7 @@
 //! A job fails with the same [`Error`](crate::Error)s as in SQLite. After [`InDoubt`](crate::Error::InDoubt) it isn't known whether the job was done, so every job must be one
 //! that may be repeated; it is never repeated here.
 //!
-//! What a server shows that a file of SQLite's doesn't, and what is done about it: docs/adr/0013-postgresql.md.
+//! What a server shows that a file of SQLite's doesn't, and what is done about it: docs/adr/0015-postgresql.md.
 
 mod failure;
 mod migrate;
