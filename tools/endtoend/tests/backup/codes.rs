@@ -120,7 +120,7 @@ fn who_forgot_the_code_gets_a_reset_and_another_address() -> Result<()> {
     let assigned = endtoend::eventually(|| second.assign()?.json())?;
     let anew = text(&assigned, "/dedicated_ip")?;
     assert_ne!(anew, ip);
-    let held = "addresses WHERE state = 'held' AND address = ?1";
+    let held = "ip_pool WHERE status = 'reserved' AND ip = ?1";
     for address in [&ip, &anew] {
         let bytes = address.parse::<std::net::Ipv4Addr>()?.octets();
         assert_eq!(Stored::by(town, "dip")?.count(held, [bytes])?, 1, "{address}");

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use blind_rsa::{AwsLcSigner, RawSigner as _};
 use coarse::{Epoch, UnixTime};
-use epoch_keys::Purpose;
+use epoch_keys::{Purpose, ScheduledKey, truncated_id_collides};
+use privacy_pass::KeyId;
 
 use super::room::{DAY, Room, TODAY, blinded, key_store, refusal};
 use crate::{Committed, KeyStore, KeyStoreError, Keys, KeysError, SignFailure, Signers};
@@ -85,11 +86,19 @@ fn contains(bytes: &[u8], piece: &[u8]) -> bool {
 async fn a_thief_finds_no_key_before_and_nothing_of_it_after() {
     let room = Room::new().await;
     let path = room.directory.path().to_owned();
-    // A key whose numbers the test knows takes the place of another one.
-    let known = AwsLcSigner::generate(2048).unwrap();
+    let store = key_store(&path);
+    // A key whose numbers the test knows. Its short id is none of another key's.
+    let scheduled: Vec<_> = Keys::new(store.committed().unwrap()).unwrap().scheduled().collect();
+    let (purpose, epoch) = (Purpose::RelayTicket, TODAY);
+    let known = loop {
+        let known = AwsLcSigner::generate(2048).unwrap();
+        let key_id = KeyId::of(known.public_key());
+        if !truncated_id_collides(&ScheduledKey { purpose, epoch, key_id }, &scheduled) {
+            break known;
+        }
+    };
     let pkcs8 = known.to_pkcs8().unwrap();
     let secrets = secret_numbers(&pkcs8);
-    let store = key_store(&path);
     let mut draft = store.draft(Purpose::RelayTicket, TODAY).unwrap();
     draft.add(&known, &mut coarse::system_rng()).unwrap();
     draft.commit().unwrap();
