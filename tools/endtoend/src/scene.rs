@@ -63,16 +63,33 @@ impl Scene {
         Self::at(&binaries()?, false, Ports::FreeTunnelsAt(host))
     }
 
+    /// A provider whose services keep their rows in these databases, each by its URL.
+    ///
+    /// # Errors
+    /// When a service doesn't come up.
+    pub fn with_databases(
+        databases: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self> {
+        let room = room()?;
+        let zone = Zone { root: room.path().to_owned(), ports: Ports::Free, tapped: false };
+        let town = Town::found(&binaries()?, zone)?.with_databases(databases);
+        Ok(Self { town: town.open()?, room })
+    }
+
     fn at(binaries: &Binaries, tapped: bool, ports: Ports) -> Result<Self> {
         Self::found(binaries, tapped, ports, 1)
     }
 
     fn found(binaries: &Binaries, tapped: bool, ports: Ports, rate_factor: u16) -> Result<Self> {
-        let room = tempfile::Builder::new().prefix("cloakroom-endtoend-").tempdir()?;
+        let room = room()?;
         let zone = Zone { root: room.path().to_owned(), ports, tapped };
         let town = Town::found(binaries, zone)?.with_rate_factor(rate_factor);
         Ok(Self { town: town.open()?, room })
     }
+}
+
+fn room() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("cloakroom-endtoend-").tempdir()?)
 }
 
 impl Deref for Scene {

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The names of all functions that stand under a `#[test]` in Rust files below `folder`.
+/// The macro that makes tests of the functions it lists, one for each kind of database.
+const LIST: &str = "in_each_place![";
+
+/// The names of all functions in Rust files below `folder` that stand under a `#[test]`, or in a [`LIST`].
 fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -11,8 +14,11 @@ fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
             tests_below(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let mut is_test = false;
+            let (mut is_test, mut is_list) = (false, false);
             for line in text.lines().map(str::trim_start) {
+                let listed = line.strip_suffix(',').filter(|_| is_list);
+                found.extend(listed.map(str::to_owned));
+                is_list = listed.is_some() || line == LIST;
                 if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
                     is_test = true;
                 }

@@ -127,7 +127,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
         let _changing = self.changing.lock().await;
         let mut stale = Vec::new();
         for kept in self.store.all().await? {
-            match self.check(kept.dat, kept.device).await {
+            match self.check(kept.dat.clone(), kept.device).await {
                 Ok(grant) => self.let_in(&grant),
                 // Started for other addresses by mistake, say: the next start may put it right.
                 Err(
@@ -136,7 +136,7 @@ impl<S: GrantStore, A: Attestor> Gateway<S, A> {
                     | Refused::NotAttested
                     | Refused::Store(_),
                 ) => {}
-                Err(_) => stale.push(kept.device),
+                Err(_) => stale.push(kept),
             }
         }
         self.store.forget(stale).await?;

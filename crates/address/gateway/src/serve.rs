@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use attested::Provider;
 use clap::Args;
 use coarse::Clock;
 use enclave_watch::{Attestor, EnclaveWatch, ParentAttestor, load_provider};
@@ -15,6 +16,7 @@ use record::Tap;
 use service::{
     BaseUrl, ClientConfig, CouldNotTry, HttpClient, Inside, ProgramClock, ServeConfig, Server,
 };
+use store::postgres::DatabaseOption;
 use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -25,7 +27,7 @@ use tunnel::{
 
 use crate::admission::{Gateway, Terms};
 use crate::destinations::refused_destinations;
-use crate::grants::{GrantStore, SqliteGrants};
+use crate::grants::{GrantStore, PostgresGrants, SqliteGrants};
 use crate::http::router;
 use crate::inside::{inside_router, way_in};
 use crate::state::TunnelKeys;
@@ -67,7 +69,12 @@ pub(crate) struct ServeArguments {
     /// Where the log goes: `stderr`, or a file.
     #[arg(long, value_name = "stderr|FILE", default_value = "stderr")]
     log: LogTarget,
+    #[command(flatten)]
+    database: DatabaseOption,
 }
+
+const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+const UNABLE: CouldNotTry = CouldNotTry("the gateway can't start");
 
 pub(crate) async fn serve(
     state: &Path,
@@ -75,17 +82,36 @@ pub(crate) async fn serve(
     tap: impl Tap,
     observer: impl Observer,
 ) -> anyhow::Result<()> {
-    const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
-    const UNABLE: CouldNotTry = CouldNotTry("the gateway can't start");
     let crates = &["gateway", "enclave_watch", "service", "store", "tunnel"];
     let clock = ProgramClock::of(&tap);
     telemetry::init("gateway", &arguments.log, crates, telemetry::Level::INFO, clock.clone())
         .context(CouldNotTry("the log can't be written"))?;
     let provider = load_provider(&arguments.provider)?;
     store::private_directory(state).context(UNUSABLE)?;
-    let store = SqliteGrants::open(&state.join("gateway.sqlite")).context(UNUSABLE)?;
-    let keys = TunnelKeys::load(state)?;
     let clock: Arc<dyn Clock> = Arc::new(clock);
+    let Some(server) = arguments.database.server() else {
+        let store = SqliteGrants::open(&state.join("gateway.sqlite")).context(UNUSABLE)?;
+        return serve_from(store, state, provider, arguments, clock, tap, observer).await;
+    };
+    let store = PostgresGrants::connect(server).await;
+    let store = store.context(CouldNotTry("the database can't be used"))?;
+    let (server, ticking) = (store.server().clone(), Arc::clone(&clock));
+    let shuffling = tokio::spawn(async move { server.keep_shuffled(&*ticking).await });
+    let served = serve_from(store, state, provider, arguments, clock, tap, observer).await;
+    shuffling.abort();
+    served
+}
+
+async fn serve_from(
+    store: impl GrantStore,
+    state: &Path,
+    provider: Provider,
+    arguments: ServeArguments,
+    clock: Arc<dyn Clock>,
+    tap: impl Tap,
+    observer: impl Observer,
+) -> anyhow::Result<()> {
+    let keys = TunnelKeys::load(state)?;
 
     let policy = DestinationPolicy {
         local: arguments.local,

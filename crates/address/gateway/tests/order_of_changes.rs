@@ -79,7 +79,7 @@ mod fixture {
             Ok(Granted::NoPeer)
         }
 
-        async fn forget(&self, _: Vec<PeerKey>) -> Result<(), Error> {
+        async fn forget(&self, _: Vec<Grant>) -> Result<(), Error> {
             Ok(())
         }
 

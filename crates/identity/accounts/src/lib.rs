@@ -8,6 +8,7 @@ mod acts;
 mod admin;
 mod hash;
 mod model;
+mod postgres;
 mod program;
 mod routes;
 mod sqlite;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use hash::NumberHash;
 pub use model::{Covered, NothingCovered, Subscription};
+pub use postgres::PostgresAccounts;
 pub use program::main;
 pub use routes::{Accounts, router};
 pub use sqlite::SqliteAccounts;

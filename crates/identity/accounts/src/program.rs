@@ -12,11 +12,12 @@ use key_ring::{KeysCommand, LiveSigner, RingFile, Role, Rules};
 use operating::{Asker, print};
 use record::Tap;
 use service::{CouldNotTry, ProgramClock, ServeConfig, Server};
+use store::postgres::DatabaseOption;
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, Trail, TrailCommand};
 
 use crate::admin::{AccountCommand, SubscriptionCommand};
-use crate::{Accounts, ROUTES, SqliteAccounts, router};
+use crate::{AccountStore, Accounts, PostgresAccounts, ROUTES, SqliteAccounts, router};
 
 /// The key that signs SRTs. A day is enough to restart the enclave with the next key among those it believes; an SRT ends
 /// [`receipt::MAX_LIFE`] after it was signed.
@@ -27,11 +28,13 @@ const SRT_ROLE: Role = Role {
     former_keys_work: false,
 };
 
+const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
+
 /// The accounts service: accounts, subscriptions and the receipts (SRT) that prove them.
 #[derive(Parser)]
 #[command(name = "cloakroom-accounts", version)]
 struct Arguments {
-    /// Where the database, the signing key and the operator's token are kept.
+    /// Where the signing key, the operator's token, the audit trail and, unless `--database` says otherwise, the database are kept.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
@@ -50,6 +53,8 @@ enum Command {
         /// Where the log goes: `stderr`, or a file.
         #[arg(long, value_name = "stderr|FILE", default_value = "stderr")]
         log: LogTarget,
+        #[command(flatten)]
+        database: DatabaseOption,
     },
     /// The keys that sign SRTs. Without a further word: prints those by which SRTs are verified, as a JWKS.
     Keys {
@@ -85,7 +90,9 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
     let Arguments { state, operator, command } = arguments;
     let asker = Asker { state: &state, operator: &operator };
     match command {
-        Command::Serve { listen, log } => serve(&state, listen, &log, tap).await,
+        Command::Serve { listen, log, database } => {
+            serve(&state, listen, &log, &database, tap).await
+        }
         Command::Keys { command: Some(command), .. } => {
             key_ring::run_signing(&SRT_ROLE, &state, command, &operator)
         }
@@ -103,16 +110,36 @@ async fn serve(
     state: &Path,
     listen: SocketAddr,
     log: &LogTarget,
+    database: &DatabaseOption,
     tap: impl Tap,
 ) -> anyhow::Result<()> {
-    const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
     let crates = &["accounts", "service", "store"];
     let clock = ProgramClock::of(&tap);
     telemetry::init("accounts", log, crates, telemetry::Level::INFO, clock.clone())
         .context(CouldNotTry("the log can't be written"))?;
     store::private_directory(state).context(UNUSABLE)?;
-    // First, because only one process gets it: the files below have one writer.
-    let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
+    let Some(server) = database.server() else {
+        // First, because only one process gets it.
+        let store = SqliteAccounts::open(&state.join("accounts.sqlite")).context(UNUSABLE)?;
+        return serve_from(store, state, listen, clock, tap).await;
+    };
+    let store = PostgresAccounts::connect(server).await;
+    let store = store.context(CouldNotTry("the database can't be used"))?;
+    let (server, ticking) = (store.server().clone(), clock.clone());
+    let shuffling = tokio::spawn(async move { server.keep_shuffled(&ticking).await });
+    let served = serve_from(store, state, listen, clock, tap).await;
+    shuffling.abort();
+    served
+}
+
+/// Serves what is in a store; the files in the state directory may be other instances', too.
+async fn serve_from<T: Tap>(
+    store: impl AccountStore,
+    state: &Path,
+    listen: SocketAddr,
+    clock: ProgramClock<T>,
+    tap: T,
+) -> anyhow::Result<()> {
     let signer = signer(state).context(UNUSABLE)?;
     let secret = operating::operator_token(state).context(UNUSABLE)?;
     let clock = Arc::new(clock);

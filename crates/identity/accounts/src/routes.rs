@@ -222,7 +222,7 @@ fn unknown_subscription() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "subscription-unknown", "There is no such subscription")
 }
 
-/// Nothing was changed, and every request here may be repeated.
+/// Every request here may be repeated.
 fn failed(error: &StoreError) -> Problem {
     tracing::error!(cause = %error.cause(), "the database failed");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", "The service's database failed")

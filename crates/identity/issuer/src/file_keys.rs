@@ -32,7 +32,7 @@ use crate::{Committed, KeyStore, KeyStoreError};
 const PRIVATE_KEY: &str = "cloakroom/issuer/private-key/v1/";
 const EPOCH_KEY: &str = "cloakroom/issuer/epoch-key/v1/";
 
-/// Keys in a directory, which has one user: this one.
+/// Keys in a directory that only this user may enter. Several instances of the service may share it.
 pub struct FileKeyStore {
     trees: PathBuf,
     private: PathBuf,

@@ -7,7 +7,7 @@
 //!
 //! - [`KeyStore`] keeps private keys, [`FileKeyStore`] in encrypted files.
 //! - [`Keys`] is the public side of all keys, [`Signers`] the private side of those that may sign now.
-//! - [`IssuerStore`] keeps marks and answers, [`SqliteIssuer`] in SQLite.
+//! - [`IssuerStore`] keeps marks and answers, [`SqliteIssuer`] in SQLite, [`PostgresIssuer`] in PostgreSQL.
 //! - [`Issuer`] decides about a draw; [`router`] speaks HTTP.
 
 mod draw;
@@ -15,6 +15,7 @@ mod file_keys;
 mod generate;
 mod key_store;
 mod keys;
+mod postgres;
 mod program;
 mod routes;
 mod signers;
@@ -29,6 +30,7 @@ pub use file_keys::{Draft, FileKeyStore};
 pub use generate::{GenerateError, generate};
 pub use key_store::{Committed, KeyStore, KeyStoreError};
 pub use keys::{Keys, KeysError};
+pub use postgres::PostgresIssuer;
 pub use program::main;
 pub use routes::router;
 pub use signers::{SignFailure, Signers};

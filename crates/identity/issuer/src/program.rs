@@ -18,12 +18,13 @@ use privacy_pass::TokenChallenge;
 use record::Tap;
 use serde::Serialize;
 use service::{CouldNotTry, ProgramClock, ServeConfig, Server, sleep_until};
+use store::postgres::DatabaseOption;
 use telemetry::{LogTarget, Metrics};
 use trail::{Operator, TrailCommand};
 
 use crate::{
-    FileKeyStore, Issuer, IssuerStore, KeyStore as _, Keys, ROUTES, Signers, SqliteIssuer,
-    generate, router,
+    FileKeyStore, Issuer, IssuerStore, KeyStore as _, Keys, PostgresIssuer, ROUTES, Signers,
+    SqliteIssuer, generate, router,
 };
 
 /// A week, the length of an epoch of dedicated-ip tokens.
@@ -48,7 +49,7 @@ const UNUSABLE: CouldNotTry = CouldNotTry("the state directory can't be used");
 #[derive(Parser)]
 #[command(name = "cloakroom-issuer", version)]
 struct Arguments {
-    /// Where the database and all keys are kept. Never back up `epoch-keys/never-back-up` in it.
+    /// Where all keys and, unless `--database` says otherwise, the database are kept. Never back up `epoch-keys/never-back-up` in it.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
@@ -109,6 +110,8 @@ enum Command {
         /// Where the log goes: `stderr`, or a file.
         #[arg(long, value_name = "stderr|FILE", default_value = "stderr")]
         log: LogTarget,
+        #[command(flatten)]
+        database: DatabaseOption,
     },
 }
 
@@ -185,37 +188,64 @@ async fn run(arguments: Arguments, tap: impl Tap) -> anyhow::Result<()> {
             output.print(&receipt_key(&state).context(UNUSABLE)?.published())
         }
         Command::Trail { command } => trail::run(command, &state),
-        Command::Serve { issuer_name, srt_keys, listen, log } => {
+        Command::Serve { issuer_name, srt_keys, listen, log, database } => {
             let crates = &["issuer", "service", "store"];
             telemetry::init("issuer", &log, crates, telemetry::Level::INFO, ProgramClock::of(&tap))
                 .context(CouldNotTry("the log can't be written"))?;
             TokenChallenge::new(&issuer_name, None, &[])
                 .context(CouldNotTry("the issuer's name can't be used"))?;
-            let issuer = Arc::new(assemble(&state, &srt_keys, &tap)?);
-            let metrics = Metrics::new(Arc::clone(&issuer.clock));
-            let config = ServeConfig {
-                routes: &ROUTES,
-                metrics: metrics.clone(),
-                ..ServeConfig::new(listen)
+            store::private_directory(&state).context(UNUSABLE)?;
+            let serve = Serve { state, issuer_name, srt_keys, listen };
+            let Some(server) = database.server() else {
+                // First, because only one process gets it.
+                let store = SqliteIssuer::open(&serve.state.join("issuer.sqlite"));
+                return serve.run(store.context(UNUSABLE)?, tap).await;
             };
-            let server =
-                Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
-            tracing::info!(issuer_name, "signing");
-            let tidying = tokio::spawn(tidy_hourly(Arc::clone(&issuer)));
-            let served = server.run(router(issuer, &metrics)).await;
-            tidying.abort();
-            Ok(served?)
+            let store = PostgresIssuer::connect(server).await;
+            let store = store.context(CouldNotTry("the database can't be used"))?;
+            let (server, clock) = (store.server().clone(), ProgramClock::of(&tap));
+            let shuffling = tokio::spawn(async move { server.keep_shuffled(&clock).await });
+            let served = serve.run(store, tap).await;
+            shuffling.abort();
+            served
         }
     }
 }
 
-/// Everything that serving needs, of what the state directory holds. Erases keys that are past.
-fn assemble(state: &Path, srt_keys: &Path, tap: &impl Tap) -> anyhow::Result<Issuer<SqliteIssuer>> {
+/// How to serve. The files in the state directory may be other instances', too.
+struct Serve {
+    state: PathBuf,
+    issuer_name: String,
+    srt_keys: PathBuf,
+    listen: SocketAddr,
+}
+
+impl Serve {
+    async fn run(self, store: impl IssuerStore, tap: impl Tap) -> anyhow::Result<()> {
+        let Self { state, issuer_name, srt_keys, listen } = self;
+        let issuer = Arc::new(assemble(&state, store, &srt_keys, &tap)?);
+        let metrics = Metrics::new(Arc::clone(&issuer.clock));
+        let config =
+            ServeConfig { routes: &ROUTES, metrics: metrics.clone(), ..ServeConfig::new(listen) };
+        let server =
+            Server::bind(config, tap).await.context(CouldNotTry("the service can't start"))?;
+        tracing::info!(issuer_name, "signing");
+        let tidying = tokio::spawn(tidy_hourly(Arc::clone(&issuer)));
+        let served = server.run(router(issuer, &metrics)).await;
+        tidying.abort();
+        Ok(served?)
+    }
+}
+
+/// Everything that serving needs, of what store and state directory hold. Erases keys that are past.
+fn assemble<S: IssuerStore>(
+    state: &Path,
+    store: S,
+    srt_keys: &Path,
+    tap: &impl Tap,
+) -> anyhow::Result<Issuer<S>> {
     const NO_SRT_KEYS: CouldNotTry = CouldNotTry("the keys that verify SRTs can't be read");
     let clock = Arc::new(ProgramClock::of(tap));
-    store::private_directory(state).context(UNUSABLE)?;
-    // First, because only one process gets it.
-    let store = SqliteIssuer::open(&state.join("issuer.sqlite")).context(UNUSABLE)?;
     let srt_keys = LiveKeys::open(srt_keys).context(NO_SRT_KEYS)?;
     let receipt_key = receipt_key(state).context(UNUSABLE)?;
     let key_store = key_store(state)?;

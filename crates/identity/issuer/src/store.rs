@@ -122,7 +122,8 @@ pub enum DrawError {
     Store(#[from] StoreError),
 }
 
-/// The database failed; nothing was changed, and the same request may be sent again.
+/// The database failed. Nothing was changed, or all of it (when the connection to a server broke during a commit): the same request may be
+/// sent again.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed")]
 pub struct StoreError(#[source] Box<dyn Error + Send + Sync>);

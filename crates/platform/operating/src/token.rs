@@ -18,11 +18,9 @@ pub fn token_file(state: &Path) -> PathBuf {
 /// When the file can't be read or written, or holds a token that could be guessed.
 pub fn operator_token(state: &Path) -> anyhow::Result<OperatorSecret> {
     let path = token_file(state);
-    if !path.try_exists()? {
-        let token = coarse::Secret::<32>::random(&mut coarse::system_rng());
-        let text = Zeroizing::new(hex::encode(token.expose()));
-        store::write_secret_file(&path, text.as_bytes())?;
-    }
+    store::create_secret_file(&path, &mut coarse::system_rng(), |rng| {
+        Zeroizing::new(hex::encode(coarse::Secret::<32>::random(rng).expose()).into_bytes())
+    })?;
     let mut text = std::fs::read_to_string(&path)?;
     text.truncate(text.trim_end().len());
     Ok(OperatorSecret::new(SecretText::new(text))?)

@@ -14,19 +14,18 @@
 //!
 //! What the file system and the disk below keep of overwritten blocks is beyond this crate.
 
-mod database;
 mod error;
-mod layout;
 mod measure;
 mod migration;
-mod pages;
+pub mod postgres;
 mod secret_file;
-mod transaction;
+mod sqlite;
 
-pub use database::Database;
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use measure::measure;
 pub use migration::Migration;
 pub use rusqlite::{Row, ToSql, named_params, params, types};
-pub use secret_file::{SecretFileError, load_or_create, private_directory, write_secret_file};
-pub use transaction::{Reader, Writer};
+pub use secret_file::{
+    SecretFileError, create_secret_file, load_or_create, private_directory, write_secret_file,
+};
+pub use sqlite::{Database, Reader, Writer};

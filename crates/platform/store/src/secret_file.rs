@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use coarse::Secret;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 /// Why a secret file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,39 +51,53 @@ pub fn write_secret_file(path: &Path, bytes: &[u8]) -> Result<(), SecretFileErro
     write().map_err(|error| SecretFileError::Io(path.to_owned(), error))
 }
 
-/// The `N` secret bytes that a file holds; fresh ones are written when there is no file yet. Of several processes that find none
-/// at once, all get what one of them wrote.
+/// Writes what `make` makes into a file (0600), unless there is one. Of several processes that find none at once, all get what one of them
+/// wrote.
+///
+/// # Errors
+/// [`SecretFileError::Io`].
+pub fn create_secret_file<R: CryptoRng>(
+    path: &Path,
+    rng: &mut R,
+    make: impl FnOnce(&mut R) -> Zeroizing<Vec<u8>>,
+) -> Result<(), SecretFileError> {
+    let failed = |error| SecretFileError::Io(path.to_owned(), error);
+    if path.try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{:08x}", rng.next_u32()));
+    let fresh = PathBuf::from(fresh);
+    write_secret_file(&fresh, &make(rng))?;
+    // Unlike a rename, a link doesn't replace what another process wrote meanwhile.
+    let linked = std::fs::hard_link(&fresh, path);
+    std::fs::remove_file(&fresh).map_err(failed)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The `N` secret bytes that a file holds; fresh ones are written when there is no file yet, as [`create_secret_file`] does.
 ///
 /// # Errors
 /// [`SecretFileError`].
 pub fn load_or_create<const N: usize>(
     path: &Path,
-    rng: &mut impl rand_core::CryptoRng,
+    rng: &mut impl CryptoRng,
 ) -> Result<Secret<N>, SecretFileError> {
-    let failed = |error| SecretFileError::Io(path.to_owned(), error);
-    if !path.try_exists().map_err(failed)? {
-        let mut fresh = path.as_os_str().to_owned();
-        fresh.push(format!(".{:08x}", rng.next_u32()));
-        let fresh = PathBuf::from(fresh);
-        write_secret_file(&fresh, Secret::<N>::random(rng).expose())?;
-        // Unlike a rename, a link doesn't replace what another process wrote meanwhile.
-        let linked = std::fs::hard_link(&fresh, path);
-        std::fs::remove_file(&fresh).map_err(failed)?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed(error));
-            }
-            _ => {}
-        }
-    }
-    let bytes = zeroize::Zeroizing::new(std::fs::read(path).map_err(failed)?);
-    let secret = bytes.as_slice().try_into().map(Secret::new);
+    create_secret_file(path, rng, |rng| {
+        Zeroizing::new(Secret::<N>::random(rng).expose().to_vec())
+    })?;
+    let bytes = std::fs::read(path).map_err(|error| SecretFileError::Io(path.to_owned(), error))?;
+    let secret = Zeroizing::new(bytes).as_slice().try_into().map(Secret::new);
     secret.map_err(|_| SecretFileError::Damaged(path.to_owned(), N))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -98,5 +114,27 @@ mod tests {
         assert_eq!((mode(&inner), mode(&path)), (0o700, 0o600));
         let short = load_or_create::<16>(&path, &mut coarse::system_rng());
         assert!(matches!(short, Err(SecretFileError::Damaged(_, 16))));
+    }
+
+    #[test]
+    fn all_who_come_at_once_get_the_same_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = directory.path().join(format!("{round}.key"));
+            let barrier = Barrier::new(4);
+            let load = || {
+                barrier.wait();
+                load_or_create::<32>(&path, &mut coarse::system_rng()).unwrap()
+            };
+            let secrets = std::thread::scope(|scope| {
+                [(); 4].map(|()| scope.spawn(load)).map(|loading| loading.join().unwrap())
+            });
+            assert!(secrets.iter().all(|secret| secret.same_as(&secrets[0])));
+        }
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            20,
+            "nothing else is left"
+        );
     }
 }

@@ -237,9 +237,9 @@ impl GrantStore for Memory {
         Ok(self.0.lock().expect("nobody panics with it").values().cloned().collect())
     }
 
-    async fn forget(&self, devices: Vec<PeerKey>) -> Result<(), Error> {
+    async fn forget(&self, grants: Vec<Grant>) -> Result<(), Error> {
         let mut all = self.0.lock().expect("nobody panics with it");
-        all.retain(|device, _| !devices.contains(device));
+        all.retain(|_, grant| !grants.contains(grant));
         Ok(())
     }
 

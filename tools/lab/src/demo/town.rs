@@ -1,5 +1,7 @@
 //! Every service of a provider, each in a process of its own with its own directory, keys and log.
 
+mod instances;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,6 +64,10 @@ pub struct Town {
     notes: Option<PathBuf>,
     /// Who stands between others and the parent, and between the parent and the enclave.
     detour: Option<(SocketAddr, PathBuf)>,
+    /// Services that keep their rows in databases of a server.
+    databases: BTreeMap<&'static str, String>,
+    /// Further instances of services.
+    others: Vec<(&'static str, Process)>,
 }
 
 impl Town {
@@ -85,6 +91,8 @@ impl Town {
             running: BTreeMap::new(),
             notes: None,
             detour: None,
+            databases: BTreeMap::new(),
+            others: Vec::new(),
         };
         let keygen = |purpose, count| {
             let arguments =
@@ -122,7 +130,7 @@ impl Town {
 
     /// Lets everything go on without this program.
     pub(crate) fn leave(mut self) {
-        std::mem::take(&mut self.running).into_values().for_each(Process::leave);
+        self.take_all().for_each(|(_, process)| process.leave());
     }
 
     /// Another pool than the usual one, of the loopback network, too. To be said before the town opens.
@@ -196,7 +204,7 @@ impl Town {
     /// # Errors
     /// When one doesn't stop.
     pub fn close(&mut self) -> Result<()> {
-        let running = std::mem::take(&mut self.running);
+        let running: Vec<_> = self.take_all().collect();
         // The enclave goes last: whoever needs it drains first.
         let (module, services): (Vec<_>, Vec<_>) =
             running.into_iter().partition(|(name, _)| *name == "nsm");
@@ -216,7 +224,12 @@ impl Town {
     /// # Errors
     /// When a process can't be killed.
     pub fn crash(&mut self) -> Result<()> {
-        std::mem::take(&mut self.running).into_values().try_for_each(Process::kill)
+        self.take_all().try_for_each(|(_, process)| process.kill())
+    }
+
+    /// Everything that runs.
+    fn take_all(&mut self) -> impl Iterator<Item = (&'static str, Process)> + use<> {
+        std::mem::take(&mut self.others).into_iter().chain(std::mem::take(&mut self.running))
     }
 
     /// What the services show to whoever asks: their metrics.
@@ -281,7 +294,8 @@ impl Town {
 
     /// What runs, and its process id.
     pub fn processes(&self) -> impl Iterator<Item = (&'static str, u32)> {
-        self.running.iter().map(|(name, process)| (*name, process.id()))
+        let others = self.others.iter().map(|(name, process)| (*name, process.id()));
+        self.running.iter().map(|(name, process)| (*name, process.id())).chain(others)
     }
 
     /// Ends one service at once, as a crash would.
@@ -531,14 +545,28 @@ impl Town {
     /// Starts one service; its directory, and so everything that it has, is as it left it.
     pub(crate) fn start(&mut self, service: &'static str) -> Result<()> {
         let home = self.zone.root.join(service);
+        let mut command = self.serving(service, self.addresses.of(service)?, "log")?;
+        let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
+        let errors = home.join("errors");
+        let process = Process::start(service, &mut command, errors, recording.as_deref())?;
+        self.running.insert(service, process.logging(home.join("log")));
+        Ok(())
+    }
+
+    /// The command by which a service listens at an address, and logs to a file in its directory.
+    fn serving(&self, service: &str, listen: SocketAddr, log: &str) -> Result<Command> {
+        let home = self.zone.root.join(service);
         let straight = || (self.doors.parent, self.socket());
         let (parent, enclave) = self.detour.clone().unwrap_or_else(straight);
         let parent = format!("http://{parent}");
         let mut command = self.command(service, &self.program(service));
         command.arg("--state").arg(home.join("state")).arg("serve");
-        command.arg("--listen").arg(self.addresses.of(service)?.to_string());
-        command.arg("--log").arg(home.join("log"));
+        command.arg("--listen").arg(listen.to_string());
+        command.arg("--log").arg(home.join(log));
         command.env("CLOAKROOM_RATE_FACTOR", self.rate_factor.to_string());
+        // Whatever stands in the environment is somebody else's.
+        command.env_remove("DATABASE_URL");
+        command.envs(self.databases.get(service).map(|url| ("DATABASE_URL", url)));
         match service {
             "parent" => {
                 command.arg("--enclave").arg(enclave);
@@ -558,15 +586,10 @@ impl Town {
             }
             _ => {}
         }
-        let recording = self.zone.tapped.then(|| super::next_recording(&home, "recording"));
         if self.zone.tapped {
             command.env("CLOAKROOM_AHEAD", self.clock());
         }
-        let errors = home.join("errors");
-        let process = Process::start(service, &mut command, errors, recording.as_deref())?;
-        let process = process.logging(home.join("log"));
-        self.running.insert(service, process);
-        Ok(())
+        Ok(command)
     }
 
     /// Waits until a service says that it is healthy.

@@ -8,8 +8,10 @@
 //!                     granted -> removed -> (gone)
 //! ```
 
+mod postgres;
 mod sqlite;
 
+pub use postgres::PostgresGrants;
 pub use sqlite::SqliteGrants;
 pub use store::Error;
 
@@ -104,8 +106,8 @@ pub trait GrantStore: Send + Sync + 'static {
     /// Takes a removal back: a token lets the device in again.
     fn take_back(&self, wish: Wish) -> impl Future<Output = Result<Granted, Error>> + Send;
 
-    /// Forgets devices' grants.
-    fn forget(&self, devices: Vec<PeerKey>) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Forgets these grants. One that another token has replaced meanwhile stays.
+    fn forget(&self, grants: Vec<Grant>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Forgets the grants and removals that have ended by the hour `now`.
     fn forget_ended(&self, now: Hour) -> impl Future<Output = Result<(), Error>> + Send;

@@ -61,10 +61,11 @@ impl GrantStore for SqliteGrants {
         self.0.write("take back", move |tx| take_back(tx, wish)).await
     }
 
-    async fn forget(&self, devices: Vec<PeerKey>) -> Result<(), Error> {
+    async fn forget(&self, grants: Vec<Grant>) -> Result<(), Error> {
         let forget = move |tx: &Writer<'_>| {
-            for device in &devices {
-                tx.execute("DELETE FROM grants WHERE device = ?1", params![device.bytes()])?;
+            for grant in &grants {
+                let sql = "DELETE FROM grants WHERE device = ?1 AND dat = ?2";
+                tx.execute(sql, params![grant.device.bytes(), grant.dat.as_str()])?;
             }
             Ok(())
         };

@@ -176,6 +176,33 @@ async fn a_key_that_was_erased_too_early_signs_nothing() {
     assert_eq!(room.rows().await, (0, 0));
 }
 
+/// Instances that share a directory tidy at the same moments.
+#[test]
+fn several_erase_the_same_keys_at_once() {
+    let room = tempfile::tempdir().unwrap();
+    let store = key_store(room.path());
+    let epochs = (0..60).map(Epoch::new);
+    for directory in ["private", "never-back-up"] {
+        for epoch in epochs.clone() {
+            let name = format!("epoch-keys/{directory}/access-{epoch}");
+            fs::write(room.path().join(name), [1; 60]).unwrap();
+        }
+    }
+    assert_eq!(store.held().unwrap().len(), 60);
+    let barrier = std::sync::Barrier::new(4);
+    let erase = || {
+        let store = key_store(room.path());
+        barrier.wait();
+        epochs.clone().for_each(|epoch| store.erase(ACCESS, epoch).unwrap());
+    };
+    std::thread::scope(|scope| {
+        for erasing in [(); 4].map(|()| scope.spawn(erase)) {
+            erasing.join().unwrap();
+        }
+    });
+    assert_eq!(store.held().unwrap(), []);
+}
+
 #[tokio::test]
 async fn files_are_bound_to_their_purpose_and_epoch() {
     let room = Room::new().await;

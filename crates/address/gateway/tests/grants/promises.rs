@@ -1,68 +1,34 @@
-//! The gateway's transactions, on SQLite.
+//! What [`GrantStore`] promises, on each kind of database, by two instances that take turns.
 
 use std::num::NonZero;
 
-use coarse::{Hour, Secret};
-use gateway::grants::{Grant, GrantStore as _, Granted, Kept, SqliteGrants, Wish};
-use jws::Compact;
-use peer_key::{PeerKey, PeerSecret, Thumbprint};
-use store::{Database, Migration, params};
-use tempfile::TempDir;
+use coarse::Hour;
+use gateway::grants::{Error, GrantStore, Granted, Kept, SqliteGrants};
+use store::{Migration, params};
 
-const NOW: Hour = Hour::new(500_000);
-const ENDS: Hour = Hour::new(500_072);
+use super::places::{
+    ENDS, HERE, NOW, Place, THERE, device, grant, in_each_place, left, many, store, wish,
+};
+
 const UNTIL: Hour = Hour::new(500_145);
-const HERE: &str = "127.0.77.1";
-const THERE: &str = "127.0.77.2";
 
-#[cfg(test)]
-mod fixture {
-    use super::*;
+in_each_place![
+    a_removed_device_is_kept_no_more_until_its_hour,
+    removing_again_changes_nothing,
+    other_addresses_devices_are_as_unknown_as_nobodys,
+    who_has_no_live_grant_changes_and_sees_nothing,
+    a_removal_can_be_taken_back_again_and_again,
+    who_has_gone_to_another_address_is_unknown_at_the_former,
+    a_device_may_remove_itself,
+    of_keepers_at_once_no_more_succeed_than_there_are_places,
+    what_has_ended_is_forgotten,
+    what_was_replaced_meanwhile_is_not_forgotten,
+    removals_and_arrivals_at_once_leave_nobody_who_was_removed,
+];
 
-    pub(super) fn device(seed: u8) -> PeerKey {
-        PeerSecret::from_bytes(&Secret::new([seed; 32])).public()
-    }
-
-    pub(super) fn grant(seed: u8, address: &str, ends: Hour) -> Grant {
-        let dat = Compact::new(format!("{seed}.{}", ends.number()));
-        Grant { device: device(seed), address: address.parse().unwrap(), ends, dat }
-    }
-
-    pub(super) fn wish(by: u8, device_of: u8, now: Hour) -> Wish {
-        Wish { by: device(by), device: Thumbprint::from(&device(device_of)), now }
-    }
-
-    pub(super) fn many() -> NonZero<u32> {
-        NonZero::new(10).unwrap()
-    }
-
-    /// Devices 1 and 2 here, 3 there.
-    pub(super) async fn store(room: &TempDir) -> SqliteGrants {
-        let store = SqliteGrants::open(&room.path().join("gateway.sqlite")).unwrap();
-        for (seed, address) in [(1, HERE), (2, HERE), (3, THERE)] {
-            let grant = grant(seed, address, ENDS);
-            let kept = store.keep(grant.clone(), many(), NOW).await.unwrap();
-            assert_eq!(kept, Kept::InForce(grant));
-        }
-        store
-    }
-
-    /// The seeds of the devices that are left, of whose wish was granted; `None` when it wasn't.
-    pub(super) fn left(granted: Granted) -> Option<Vec<u8>> {
-        let Granted::Done { left, .. } = granted else { return None };
-        let seed = |grant: Grant| (1..=99).find(|seed| device(*seed) == grant.device).unwrap();
-        let mut seeds: Vec<u8> = left.into_iter().map(seed).collect();
-        seeds.sort_unstable();
-        Some(seeds)
-    }
-}
-
-use fixture::{device, grant, left, many, store, wish};
-
-#[tokio::test]
-async fn a_removed_device_is_kept_no_more_until_its_hour() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn a_removed_device_is_kept_no_more_until_its_hour<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     assert_eq!(left(store.remove(wish(1, 2, NOW), UNTIL).await.unwrap()), Some(vec![1]));
     // Nor for another address, nor with a later token.
     let last = Hour::new(UNTIL.number() - 1);
@@ -74,10 +40,9 @@ async fn a_removed_device_is_kept_no_more_until_its_hour() {
     assert_eq!(store.keep(again.clone(), many(), UNTIL).await.unwrap(), Kept::InForce(again));
 }
 
-#[tokio::test]
-async fn removing_again_changes_nothing() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn removing_again_changes_nothing<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
     let later = Hour::new(NOW.number() + 9);
     let again = store.remove(wish(1, 2, later), Hour::new(UNTIL.number() + 9)).await.unwrap();
@@ -88,10 +53,9 @@ async fn removing_again_changes_nothing() {
     assert_eq!(store.keep(back.clone(), many(), UNTIL).await.unwrap(), Kept::InForce(back));
 }
 
-#[tokio::test]
-async fn other_addresses_devices_are_as_unknown_as_nobodys() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn other_addresses_devices_are_as_unknown_as_nobodys<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
     let before = store.all().await.unwrap();
     for (by, device_of) in [(1, 3), (1, 9), (3, 1), (3, 2)] {
@@ -105,10 +69,9 @@ async fn other_addresses_devices_are_as_unknown_as_nobodys() {
     assert_eq!(seen, Some(vec![grant(3, THERE, ENDS)]));
 }
 
-#[tokio::test]
-async fn who_has_no_live_grant_changes_and_sees_nothing() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn who_has_no_live_grant_changes_and_sees_nothing<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
     let before = store.all().await.unwrap();
     // Removed, never there, ended.
@@ -120,10 +83,9 @@ async fn who_has_no_live_grant_changes_and_sees_nothing() {
     assert_eq!(store.all().await.unwrap(), before);
 }
 
-#[tokio::test]
-async fn a_removal_can_be_taken_back_again_and_again() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn a_removal_can_be_taken_back_again_and_again<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     // What was never removed is as it was.
     assert_eq!(left(store.take_back(wish(1, 2, NOW)).await.unwrap()), Some(vec![1, 2]));
     for round in 0..2 {
@@ -143,10 +105,9 @@ async fn a_removal_can_be_taken_back_again_and_again() {
 }
 
 /// A removal that was taken back is no hold on a device that has come back elsewhere.
-#[tokio::test]
-async fn who_has_gone_to_another_address_is_unknown_at_the_former() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn who_has_gone_to_another_address_is_unknown_at_the_former<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
     store.take_back(wish(1, 2, NOW)).await.unwrap();
     let there = grant(2, THERE, ENDS);
@@ -161,19 +122,17 @@ async fn who_has_gone_to_another_address_is_unknown_at_the_former() {
     assert_eq!(left(store.remove(wish(3, 2, NOW), UNTIL).await.unwrap()), Some(vec![3]));
 }
 
-#[tokio::test]
-async fn a_device_may_remove_itself() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn a_device_may_remove_itself<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     assert_eq!(left(store.remove(wish(1, 1, NOW), UNTIL).await.unwrap()), Some(vec![2]));
     assert_eq!(store.remove(wish(1, 1, NOW), UNTIL).await.unwrap(), Granted::NoPeer);
     assert_eq!(left(store.take_back(wish(2, 1, NOW)).await.unwrap()), Some(vec![2]));
 }
 
-#[tokio::test]
-async fn of_keepers_at_once_no_more_succeed_than_there_are_places() {
-    let room = tempfile::tempdir().unwrap();
-    let store = store(&room).await;
+async fn of_keepers_at_once_no_more_succeed_than_there_are_places<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     let places = NonZero::new(5).unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for seed in 10..30 {
@@ -185,20 +144,54 @@ async fn of_keepers_at_once_no_more_succeed_than_there_are_places() {
     assert_eq!(store.beside(device(1), NOW).await.unwrap().map(|all| all.len()), Some(5));
 }
 
-#[tokio::test]
-async fn what_has_ended_is_forgotten() {
-    let room = tempfile::tempdir().unwrap();
-    let path = room.path().join("gateway.sqlite");
-    let store = store(&room).await;
+async fn what_has_ended_is_forgotten<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
     store.remove(wish(1, 2, NOW), UNTIL).await.unwrap();
     store.forget_ended(Hour::new(UNTIL.number() - 1)).await.unwrap();
     assert_eq!(store.all().await.unwrap(), []);
     assert_eq!(store.keep(grant(2, HERE, UNTIL), many(), NOW).await.unwrap(), Kept::Removed);
     store.forget_ended(UNTIL).await.unwrap();
     drop(store);
-    let rows = rusqlite::Connection::open(path).unwrap();
-    let count = rows.query_row("SELECT count(*) FROM removed", [], |row| row.get::<_, u32>(0));
-    assert_eq!(count.unwrap(), 0);
+    assert_eq!(place.removals(), 0);
+}
+
+/// One instance looks at what was kept, and takes its time to see that a token isn't good any more; the device has shown another one meanwhile.
+async fn what_was_replaced_meanwhile_is_not_forgotten<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
+    let later = grant(1, HERE, Hour::new(ENDS.number() + 5));
+    let seen = store.all().await.unwrap();
+    store.keep(later.clone(), many(), NOW).await.unwrap();
+    store.forget(seen).await.unwrap();
+    assert_eq!(store.all().await.unwrap(), [later]);
+}
+
+async fn removals_and_arrivals_at_once_leave_nobody_who_was_removed<P: Place>() {
+    let place = P::new();
+    let store = store(&place).await;
+    for round in 0..10 {
+        let newcomer = 40 + round;
+        store.keep(grant(newcomer, HERE, ENDS), many(), NOW).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..12_u64 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                if n == 5 {
+                    let removed = store.remove(wish(1, newcomer, NOW), UNTIL).await.unwrap();
+                    assert!(matches!(removed, Granted::Done { .. }));
+                } else {
+                    let again = grant(newcomer, HERE, Hour::new(ENDS.number() + n));
+                    store.keep(again, many(), NOW).await.unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+        let left = store.beside(device(1), NOW).await.unwrap().unwrap();
+        assert!(left.iter().all(|grant| grant.device != device(newcomer)), "{round}");
+        let again = store.keep(grant(newcomer, HERE, ENDS), many(), NOW).await.unwrap();
+        assert_eq!(again, Kept::Removed);
+    }
 }
 
 /// A database of before devices could be removed.
@@ -206,8 +199,9 @@ async fn what_has_ended_is_forgotten() {
 async fn a_database_of_the_first_form_goes_on() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("gateway.sqlite");
-    let sql = include_str!("../migrations/0001_grants.sql");
-    let first = Database::open(&path, &[Migration { number: 1, name: "grants", sql }]).unwrap();
+    let sql = include_str!("../../migrations/0001_grants.sql");
+    let first =
+        store::Database::open(&path, &[Migration { number: 1, name: "grants", sql }]).unwrap();
     let old = grant(1, HERE, ENDS);
     let row = old.clone();
     let insert = move |tx: &store::Writer<'_>| {
@@ -216,7 +210,7 @@ async fn a_database_of_the_first_form_goes_on() {
             params![row.device.bytes(), row.dat.as_str(), row.address.bytes(), row.ends.number()],
         )
     };
-    first.write::<_, store::Error, _>("insert", insert).await.unwrap();
+    first.write::<_, Error, _>("insert", insert).await.unwrap();
     drop(first);
     let store = SqliteGrants::open(&path).unwrap();
     assert_eq!(store.beside(device(1), NOW).await.unwrap(), Some(vec![old]));

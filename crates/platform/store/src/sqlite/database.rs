@@ -16,10 +16,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::layout::MOST_PAGES;
+use super::layout::MOST_PAGES;
+use super::migrate::migrate;
+use super::pages::Pages;
 use crate::measure::{COMMITS, FAILURES};
-use crate::migration::migrate;
-use crate::pages::Pages;
 use crate::{Error, Migration, Reader, Writer};
 
 /// Jobs that may wait. Whoever comes later waits for a place in the queue.

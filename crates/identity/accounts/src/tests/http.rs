@@ -221,7 +221,7 @@ async fn accounts_from_before_salts_get_them() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts.sqlite");
     let number = |digit: u8| NumberHash::of(&digit.to_string().repeat(24).parse().unwrap());
-    let first = include_str!("../migrations/0001_accounts.sql");
+    let first = include_str!("../../migrations/0001_accounts.sql");
     let first = store::Migration { number: 1, name: "accounts", sql: first };
     let database = store::Database::open(&path, &[first]).unwrap();
     for digit in 1..3 {
@@ -377,7 +377,7 @@ async fn what_is_documented_is_what_is_served() {
         routes: &ROUTES,
         router,
         metrics,
-        sources: &[include_str!("routes.rs"), operating::PROBLEM_SOURCE],
+        sources: &[include_str!("../routes.rs"), operating::PROBLEM_SOURCE],
         documents: concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs").as_ref(),
     };
     assert_eq!(claims.deviations().await.unwrap(), [""; 0]);

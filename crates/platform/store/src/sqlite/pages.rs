@@ -1,6 +1,6 @@
 //! Rows that don't tell when they came.
 //!
-//! Before a group of jobs is committed, every page that it changed is brought to its one [`layout`](crate::layout), in
+//! Before a group of jobs is committed, every page that it changed is brought to its one [`layout`](super::layout), in
 //! the same transaction: through SQLite's `sqlite_dbpage`, so that the pages in its memory are changed, too, and
 //! what it writes to the file is never anything else. The rollback journal holds pages as they were before, which
 //! were committed in their one layout.
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::layout::{canonical, u32_at};
 use crate::Error;
-use crate::layout::{canonical, u32_at};
 
 /// What a journal begins with when it is complete. Before, zeros stand there.
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];

@@ -1,0 +1,6 @@
+//! The gateway's transactions.
+
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod promises;
