@@ -55,6 +55,9 @@ struct Demo {
     /// Where --keep puts everything: a directory that isn't there yet, is empty, or was an ended demo's.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Show a lease's whole life, on clocks that are moved: assign, connect, refresh, second device, reset, refund, expiry.
+    #[arg(long, conflicts_with_all = ["users", "keep", "stop", "dir"])]
+    lifecycle: bool,
     /// Print one JSON object on standard output; progress stays on standard error.
     #[arg(long)]
     json: bool,
@@ -71,7 +74,9 @@ fn main() -> ExitCode {
             note("error: --dir goes with --keep or --stop");
             return ExitCode::from(2);
         }
-        Command::Demo(Demo { users, ports, json, .. }) => demo(users.into(), ports, json),
+        Command::Demo(Demo { users, ports, lifecycle, json, .. }) => {
+            demo(users.into(), ports, lifecycle, json)
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -84,7 +89,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs the demo; whether nothing was amiss.
-fn demo(users: usize, ports: Ports, json: bool) -> Result<bool> {
+fn demo(users: usize, ports: Ports, lifecycle: bool, json: bool) -> Result<bool> {
     let binaries = Binaries::beside_this()?;
     let options = DemoOptions {
         binaries: &binaries,
@@ -93,7 +98,7 @@ fn demo(users: usize, ports: Ports, json: bool) -> Result<bool> {
         progress: &note,
         interrupted: &*interruption()?,
     };
-    let result = lab::demo(&options)?;
+    let result = if lifecycle { lab::lifecycle(&options)? } else { lab::demo(&options)? };
     print(json, &result, || result.table())?;
     Ok(result.violations().is_empty())
 }

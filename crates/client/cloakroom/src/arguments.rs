@@ -268,6 +268,9 @@ pub(crate) struct Demo {
     /// Use the services' default ports instead of free ones.
     #[arg(long, value_name = "free|default", default_value = "free", value_parser = ["free", "default"], hide_possible_values = true)]
     pub(crate) ports: String,
+    /// Show a lease's whole life, on clocks that are moved: assign, connect, refresh, second device, reset, refund, expiry.
+    #[arg(long, conflicts_with_all = ["users", "keep", "stop", "dir"])]
+    pub(crate) lifecycle: bool,
     /// Leave a provider running in DIR, without people; DIR/demo.json says where everything is.
     #[arg(long, requires = "dir", conflicts_with_all = ["stop", "users"])]
     pub(crate) keep: bool,

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::process::{run, text};
-use super::town::as_text;
+use super::process::{run_command, text};
 use super::web;
 
 /// One device.
@@ -18,21 +18,30 @@ pub(crate) struct Device {
     pub(crate) home: PathBuf,
     /// The address that everything leaves from.
     pub(crate) source: Ipv4Addr,
+    /// The file that says by how much its clock is ahead; its program has to be the one for rehearsals.
+    pub(crate) ahead: Option<PathBuf>,
     proxy: Option<SocketAddr>,
 }
 
 impl Device {
     /// A device with an empty wallet.
     pub(crate) const fn new(program: PathBuf, home: PathBuf, source: Ipv4Addr) -> Self {
-        Self { program, home, source, proxy: None }
+        Self { program, home, source, ahead: None, proxy: None }
+    }
+
+    /// Another device of the same person.
+    pub(crate) fn beside(&self, home: PathBuf, source: Ipv4Addr) -> Self {
+        let (program, ahead) = (self.program.clone(), self.ahead.clone());
+        Self { program, home, source, ahead, proxy: None }
     }
 
     /// Runs the client with this device's wallet and address.
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Result<Value> {
         let source = self.source.to_string();
-        let mut all = vec!["--home", as_text(&self.home)?, "--source", &source, "--json"];
-        all.extend(arguments);
-        let output = run(&self.program, all, input)
+        let mut command = Command::new(&self.program);
+        command.arg("--home").arg(&self.home).args(["--source", &source, "--json"]);
+        command.args(arguments).envs(self.ahead.iter().map(|ahead| ("CLOAKROOM_AHEAD", ahead)));
+        let output = run_command(&mut command, input)
             .with_context(|| format!("{source}: cloakroom {}", arguments.join(" ")))?;
         Ok(serde_json::from_str(&output).unwrap_or(Value::Null))
     }

@@ -6,6 +6,7 @@ mod device;
 mod http;
 mod keep;
 mod left;
+mod lifecycle;
 mod people;
 mod ports;
 mod process;
@@ -18,6 +19,7 @@ pub(crate) mod wire;
 
 pub use binaries::Binaries;
 pub use keep::{KeepOptions, Kept, Spare, Stopped, Untried, keep, stop};
+pub use lifecycle::lifecycle;
 pub use people::Person;
 pub use ports::Ports;
 pub use resident::become_resident;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use record::Recording;
@@ -58,6 +58,7 @@ struct Held {
     dedicated_ip: Ipv4Addr,
     lease: Vec<u8>,
     srt: String,
+    later_srt: Option<String>,
     token: Vec<u8>,
     device_key: Vec<u8>,
     dat: String,
@@ -112,6 +113,33 @@ impl Person {
             backup: None,
             taken_over: None,
         })
+    }
+
+    /// The same person, whose clock goes with the town's.
+    pub(crate) fn rehearsing(mut self, town: &Town) -> Self {
+        self.device.program = town.binaries().rehearsed_client();
+        self.device.ahead = Some(town.clock());
+        self
+    }
+
+    /// The subscription's id.
+    pub(crate) fn subscription(&self) -> &str {
+        &self.subscription
+    }
+
+    /// Gives up what the wallet holds.
+    pub(crate) fn forget(&mut self) -> Result<()> {
+        self.device.run(&["dip", "forget", "--yes"], "")?;
+        Ok(())
+    }
+
+    /// That the client refuses to do something, with these words.
+    pub(crate) fn is_refused(&self, arguments: &[&str], words: &str) -> Result<()> {
+        match self.device.run(arguments, "") {
+            Ok(_) => bail!("cloakroom {} was not refused", arguments.join(" ")),
+            Err(error) if format!("{error:#}").contains(words) => Ok(()),
+            Err(error) => Err(error.context(format!("it should have been: {words}"))),
+        }
     }
 
     /// The account's number.
@@ -216,15 +244,15 @@ impl Person {
         Ok(())
     }
 
-    fn connect(&mut self) -> Result<()> {
+    pub(crate) fn connect(&mut self) -> Result<()> {
         self.device.connect()
     }
 
     /// Takes the address over to a second device with an empty wallet, and opens a tunnel from there, too.
-    fn restore(&mut self) -> Result<()> {
+    pub(crate) fn restore(&mut self) -> Result<()> {
         let code = &self.backup.as_ref().context("nothing is backed up")?.access_code;
         let home = self.device.home.with_file_name(format!("{}-second", self.number));
-        let mut second = Device::new(self.device.program.clone(), home, self.second_source);
+        let mut second = self.device.beside(home, self.second_source);
         self.trust_on(&second)?;
         second.run(&["account", "login"], &self.account)?;
         let restored = second.run(&["dip", "restore"], code)?;
@@ -242,7 +270,7 @@ impl Person {
         Ok(())
     }
 
-    fn browse(&mut self) -> Result<()> {
+    pub(crate) fn browse(&mut self) -> Result<()> {
         for device in [Some(&self.device), self.second.as_ref()].into_iter().flatten() {
             self.seen.extend(device.seen_by(self.web)?);
         }
@@ -250,17 +278,21 @@ impl Person {
     }
 
     /// Refreshes, and writes the backup anew.
-    fn refresh(&mut self) -> Result<()> {
+    pub(crate) fn refresh(&mut self) -> Result<()> {
         self.login()?;
         let refreshed = self.device.run(&["dip", "refresh"], "")?;
         let ip = self.dedicated_ip()?.to_string();
         ensure!(text(&refreshed, &["dedicated_ip"])? == ip, "the refresh changed the address");
         let written = self.device.run(&["dip", "backup"], "")?;
         ensure!(written.get("access_code").is_none(), "the code was shown twice");
+        let later = text(&self.device.wallet()?, &["srt", "srt"])?.to_owned();
+        if let Some(held) = &mut self.held {
+            held.later_srt = Some(later);
+        }
         Ok(())
     }
 
-    fn disconnect(&mut self) -> Result<()> {
+    pub(crate) fn disconnect(&mut self) -> Result<()> {
         [Some(&mut self.device), self.second.as_mut()]
             .into_iter()
             .flatten()
@@ -336,6 +368,7 @@ impl Held {
             dedicated_ip: text(leased, &["dedicated_ip"])?.parse()?,
             lease: hex::decode(text(leased, &["lease"])?)?,
             srt: text(wallet, &["srt", "srt"])?.to_owned(),
+            later_srt: None,
             token: URL_SAFE_NO_PAD.decode(token)?,
             device_key: STANDARD.decode(text(leased, &["device_key"])?)?,
             dat: minted("dat")?.to_owned(),
@@ -373,7 +406,6 @@ pub(crate) fn known(people: &[Person], town: &Town) -> Result<Vec<Known>> {
         let mut new = |fact, value: Vec<u8>| known.push(Known::new(fact, number, value));
         new(Fact::Account, person.account.clone().into_bytes());
         new(Fact::Subscription, subscription);
-        new(Fact::Srt, held.srt.clone().into_bytes());
         new(Fact::Token, held.token.clone());
         new(Fact::Lease, held.lease.clone());
         new(Fact::DeviceKey, held.device_key.clone());
@@ -382,18 +414,25 @@ pub(crate) fn known(people: &[Person], town: &Town) -> Result<Vec<Known>> {
         for (_, blinded) in blinded.iter().filter(|(srt, _)| *srt == held.srt) {
             new(Fact::BlindedToken, blinded.clone());
         }
+        // The wallet keeps the last one only; of one hour they are the same.
+        let srt = Known::new(Fact::Srt, number, held.srt.as_bytes());
+        known.push(match &held.later_srt {
+            Some(later) => srt.also(later.clone().into_bytes()),
+            None => srt,
+        });
+        known.push(Known::address(Fact::ClientAddress, number, person.device.source));
+        known.push(Known::address(Fact::DedicatedIp, number, held.dedicated_ip));
         let backup = person.backup.as_ref().context("nothing is backed up")?;
+        let second = person.taken_over.as_ref().context("nothing is restored")?;
+        let mut new = |fact, value: Vec<u8>| known.push(Known::new(fact, number, value));
         new(Fact::Salt, backup.salt.clone());
         new(Fact::BackupLocator, backup.locator.clone());
-        let second = person.taken_over.as_ref().context("nothing is restored")?;
         new(Fact::DeviceKey, second.device_key.clone());
         new(Fact::Dat, second.dat.clone().into_bytes());
         new(Fact::Drt, second.drt.clone().into_bytes());
         let code = Known::new(Fact::AccessCode, number, backup.access_code.as_bytes());
         known.push(code.also(backup.access_code.replace('-', "").into_bytes()));
-        known.push(Known::address(Fact::ClientAddress, number, person.device.source));
         known.push(Known::address(Fact::ClientAddress, number, person.second_source));
-        known.push(Known::address(Fact::DedicatedIp, number, held.dedicated_ip));
     }
     Ok(known)
 }

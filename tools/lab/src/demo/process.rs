@@ -133,8 +133,14 @@ pub(crate) fn run<A: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = A>,
     input: &str,
 ) -> Result<String> {
+    run_command(Command::new(program).args(arguments), input)
+}
+
+/// The same of a program with its arguments.
+pub(crate) fn run_command(command: &mut Command, input: &str) -> Result<String> {
+    let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or_default().display().to_string();
-    let output = collect(program, arguments, input).with_context(|| format!("{name} can't run"))?;
+    let output = collect(command, input).with_context(|| format!("{name} can't run"))?;
     if !output.status.success() {
         bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -147,17 +153,9 @@ pub(crate) fn text<'a>(value: &'a Value, path: &[&str]) -> Result<&'a str> {
     found.and_then(Value::as_str).with_context(|| format!("there is no {}", path.join(".")))
 }
 
-fn collect<A: AsRef<OsStr>>(
-    program: &Path,
-    arguments: impl IntoIterator<Item = A>,
-    input: &str,
-) -> std::io::Result<Output> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+fn collect(command: &mut Command, input: &str) -> std::io::Result<Output> {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut standard_input) = child.stdin.take() {
         // A program that doesn't read its input says in its own words what is wrong.
         let _ = standard_input.write_all(input.as_bytes());

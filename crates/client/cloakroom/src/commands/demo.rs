@@ -13,11 +13,12 @@ use crate::output::{Failure, note};
 
 pub(crate) fn run(global: &Global, options: &Demo) -> Result<(), Failure> {
     let mut arguments: Vec<&OsStr> = vec!["demo".as_ref()];
-    let Demo { users, ports, keep, stop, dir } = options;
+    let Demo { users, ports, lifecycle, keep, stop, dir } = options;
     let users = users.to_string();
     let more: &[&str] = match (dir, keep, stop) {
         (Some(_), true, _) => &["--keep", "--ports", ports, "--dir"],
         (Some(_), _, true) => &["--stop", "--dir"],
+        (None, ..) if *lifecycle => &["--lifecycle", "--ports", ports],
         (None, ..) => &["--users", &users, "--ports", ports],
         (Some(_), ..) => return Err(Failure::usage("--dir goes with --keep or --stop")),
     };
