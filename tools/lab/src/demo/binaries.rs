@@ -19,12 +19,7 @@ impl Binaries {
     /// When one is missing.
     pub fn in_directory(directory: &Path) -> Result<Self> {
         let found = Self(directory.to_owned());
-        for program in found
-            .released()
-            .into_iter()
-            .chain(found.tapped())
-            .chain([found.lab(), found.rehearsed_client()])
-        {
+        for program in found.all() {
             if !program.is_file() {
                 bail!(
                     "{} is missing; build all programs with: cargo build --release --workspace --bins",
@@ -67,6 +62,13 @@ impl Binaries {
     #[must_use]
     pub fn lab(&self) -> PathBuf {
         self.0.join("cloakroom-lab")
+    }
+
+    /// Every program.
+    #[must_use]
+    pub fn all(&self) -> Vec<PathBuf> {
+        let own = [self.lab(), self.rehearsed_client()];
+        self.released().into_iter().chain(self.tapped()).chain(own).collect()
     }
 
     /// Every program that people and operators run: none of them may hold a tap.
