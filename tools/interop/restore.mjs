@@ -59,4 +59,6 @@ const written = await sealBackup(keys, randomBytes(12), newer);
 const { write } = signatures(keys, written);
 const body = { write_key: text(keys.writeKey), blob: text(written), signature: text(write) };
 await json(await post(`${urls.backup}/api/v1/backup/write`, body));
+const { blob: kept } = await json(await post(`${urls.backup}/api/v1/backup/read`, { locator: text(keys.locator) }));
+if (kept !== text(written) || kept === blob) throw new Error('the backup was not written anew');
 console.log(JSON.stringify({ dedicated_ip: contents.ip, lease: contents.lease, device: deviceKey, peer, drt }));

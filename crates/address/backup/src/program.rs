@@ -11,10 +11,9 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use coarse::Clock;
 use record::Tap;
-use service::{CouldNotTry, ProgramClock, ServeConfig, Server};
+use service::{CouldNotTry, ProgramClock, ServeConfig, Server, sleep_until};
 use telemetry::{LogTarget, Metrics};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use crate::store::{BackupStore, SqliteBackups};
 use crate::{Backups, CAPACITY, Decoy, Measures, ROUTES, router};
@@ -99,6 +98,6 @@ async fn keep_tidy<S: BackupStore>(backups: &Backups<S>) {
             Ok(count) => measures.found(count),
             Err(error) => tracing::error!(%error, "backups can't be counted"),
         }
-        sleep(TIDY).await;
+        sleep_until(&**clock, clock.now().plus(TIDY)).await;
     }
 }
