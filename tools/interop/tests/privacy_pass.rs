@@ -23,7 +23,7 @@ fn their_client_draws_a_token_here_and_presents_it() {
     let customer = Customer::new(&scene).unwrap();
     let demo = demo_file::write(&scene, &customer).unwrap();
     let before = Stored::by(&scene, "dip").unwrap().dump().unwrap();
-    assert!(before["addresses"].len() > 200, "{before:?}");
+    assert!(before["ip_pool"].len() > 200, "{before:?}");
 
     let arguments = ["--demo".as_ref(), demo.as_os_str()];
     let ran = node::run("client.mjs", arguments).unwrap();
