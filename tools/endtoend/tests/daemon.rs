@@ -10,6 +10,7 @@ use endtoend::{eventually, tunnel};
 use lab::Town;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
+use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -117,6 +118,45 @@ fn what_fails_is_tried_again_until_it_succeeds() -> Result<()> {
     assert_eq!(kept["lease"], leased["lease"]);
     assert_ne!(kept["dat_ends"], leased["dat_ends"]);
     Ok(())
+}
+
+/// A machine that slept past the receipt's end: whichever was due first, accounts and the DIP service hear of the device hours apart.
+#[test]
+fn a_receipt_and_a_refresh_are_never_one_breath() -> Result<()> {
+    for first in ["refresh", "receipt"] {
+        let scene = Scene::with(&binaries()?, true)?;
+        let user = rehearsing(&scene)?;
+        let leased = user.assign()?.json()?;
+        once(&user)?;
+        due_first(&user, first)?;
+        let mut diary = Diary { hour: 99, ..Diary::default() };
+        diary.hour(&scene, &user)?;
+        assert_eq!(diary.done, [(100, "receipt".to_owned())], "{first}");
+        let waits = if first == "refresh" { vec![(100, "refresh".to_owned())] } else { vec![] };
+        assert_eq!(diary.failed, waits, "{first}");
+        while diary.of("refresh").is_empty() {
+            diary.hour(&scene, &user)?;
+            assert!(diary.hour < 120, "{:?} {:?}", diary.done, diary.failed);
+        }
+        assert!(diary.of("refresh").iter().all(|hour| *hour >= 103), "{:?}", diary.done);
+        assert_eq!(user.run(&["dip", "status"])?.json()?["lease"], leased["lease"]);
+    }
+    Ok(())
+}
+
+/// Has the plan in a wallet begin with this duty.
+fn due_first(user: &User, first: &str) -> Result<()> {
+    let mut wallet: Value = serde_json::from_str(&user.wallet().context("no wallet")?)?;
+    let places = ["/plan/receipt/next", "/plan/refresh/next"];
+    let next = |place| wallet.pointer(place).and_then(Value::as_u64).context("no time");
+    let [receipt, refresh] = places.map(next);
+    let (receipt, refresh) = (receipt?, refresh?);
+    if (refresh < receipt) != (first == "refresh") {
+        for (place, at) in places.into_iter().zip([refresh, receipt]) {
+            *wallet.pointer_mut(place).context("no time")? = at.into();
+        }
+    }
+    Ok(std::fs::write(user.home().join("wallet.json"), wallet.to_string())?)
 }
 
 #[test]

@@ -29,7 +29,11 @@ pub(crate) async fn run(global: &Global, options: Daemon) -> Result<(), Failure>
     }
     let _only = lock(&home(global)?)?;
     if options.once {
-        return do_what_is_due(global).await.map(drop);
+        let wakes = do_what_is_due(global).await?;
+        if !global.quiet {
+            note(told_next(wakes));
+        }
+        return Ok(());
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
@@ -37,10 +41,7 @@ pub(crate) async fn run(global: &Global, options: Daemon) -> Result<(), Failure>
     loop {
         let wakes = do_what_is_due(global).await?;
         if announced != Some(wakes) && !global.quiet {
-            note(wakes.map_or_else(
-                || "· There is no dedicated IP to keep, or no account that pays. Looking again every minute".to_owned(),
-                |wakes| format!("· Next: {}", wakes.hour()),
-            ));
+            note(told_next(wakes));
         }
         announced = Some(wakes);
         // Nobody waits for a duty that is under way: each is on disk before it is sent, and is done again if it is cut.
@@ -50,6 +51,14 @@ pub(crate) async fn run(global: &Global, options: Daemon) -> Result<(), Failure>
             () = tokio::time::sleep(GLANCE) => {}
         }
     }
+}
+
+/// When something is due next, for people.
+fn told_next(wakes: Option<UnixTime>) -> String {
+    wakes.map_or_else(
+        || "· There is no dedicated IP to keep, or no account that pays".to_owned(),
+        |wakes| format!("· Next: {}", wakes.hour()),
+    )
 }
 
 /// Does what is due. When to look again; `None` when there is nothing to keep.
