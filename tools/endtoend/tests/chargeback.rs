@@ -16,12 +16,6 @@ fn rehearsing(town: &Town) -> Result<User> {
     User::new(town)?.who_rehearses(town).who_logs_in()
 }
 
-fn refund(town: &Town, user: &User) -> Result<()> {
-    let url = town.url("accounts")?;
-    town.ask("accounts", &["subscription", "refund", &user.subscription, "--url", &url])?;
-    Ok(())
-}
-
 fn refused(ran: &Ran, because: &str) {
     assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{}", ran.err);
     assert!(ran.err.contains(because), "{}", ran.err);
@@ -61,7 +55,7 @@ fn nine_refunds_of_ten_leave_one_address() -> Result<()> {
     let at = |hours: u32| scene.set_ahead(hours * HOUR);
     let holders = (0..10).map(|_| Holder::new(&scene)).collect::<Result<Vec<_>>>()?;
     let (kept, nine) = holders.split_last().context("nobody")?;
-    nine.iter().try_for_each(|holder| refund(&scene, &holder.user))?;
+    nine.iter().try_for_each(|holder| scene.support("refund", &holder.user.subscription))?;
 
     // The last receipts are good for three days at most: with them everybody refreshes once more, as late as can be.
     at(70)?;

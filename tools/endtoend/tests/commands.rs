@@ -69,8 +69,7 @@ fn after_a_reset_a_wallet_starts_over() -> Result<()> {
     let town = shared()?;
     let user = User::logged_in(town)?;
     let first = user.assign()?.json()?;
-    let url = town.url("accounts")?;
-    town.ask("accounts", &["subscription", "reset", &user.subscription, "--url", &url])?;
+    town.support("reset", &user.subscription)?;
     user.log_in()?.json()?;
     failed(&user.run(&["dip", "refresh"])?, 1, "cloakroom dip forget --yes");
     failed(&user.run(&["dip", "forget"])?, 2, "--yes");

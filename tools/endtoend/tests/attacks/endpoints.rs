@@ -25,8 +25,6 @@ use peer_key::Thumbprint;
 use privacy_pass::{MEDIA_TYPE_REQUEST, TokenHeader};
 use serde_json::{Value, json};
 
-use crate::support;
-
 /// The services with an HTTP interface.
 pub(crate) const SERVICES: [&str; 6] = ["accounts", "issuer", "parent", "dip", "gateway", "backup"];
 
@@ -96,8 +94,8 @@ pub(crate) fn all(town: &Town) -> Result<Vec<Endpoint>> {
     let (refunded, _) = town.make_account()?;
     let other = Customer::new(town)?;
     let (gone, reset) = (other.subscription.to_hex(), Customer::new(town)?.subscription.to_hex());
-    support(town, "refund", &gone)?;
-    support(town, "reset", &reset)?;
+    town.support("refund", &gone)?;
+    town.support("reset", &reset)?;
 
     let operator = std::fs::read_to_string(town.home("accounts").join("state/operator.token"))?;
     let bearer = |text: &str| ("Authorization", format!("Bearer {}", text.trim()));

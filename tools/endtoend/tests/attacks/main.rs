@@ -45,16 +45,9 @@ use anyhow::Result;
 use endtoend::customer::Customer;
 use endtoend::rows::Rows;
 use endtoend::scene::Group;
-use lab::Town;
 
 /// The provider of all tests here that leave it as it was.
 static TOWN: Group = Group::new();
-
-/// Support does something to a subscription.
-fn support(town: &Town, what: &str, subscription: &str) -> Result<()> {
-    town.ask("accounts", &["subscription", what, subscription, "--url", &town.url("accounts")?])?;
-    Ok(())
-}
 
 /// What the other tests rest on: the comparison sees each single change.
 #[test]

@@ -25,9 +25,9 @@ use receipt::{Entitlement, Entitlements, MAX_LIFE, Srt};
 use serde_json::{Value, json};
 use wallet::{AnswerError, Drawing, Leased};
 
+use crate::TOWN;
 use crate::forge::{altered, jws, parts, with, without};
 use crate::sharing::{present, refused};
-use crate::{TOWN, support};
 
 /// What both readers say to a receipt.
 struct Verdict {
@@ -267,8 +267,8 @@ fn a_refunded_subscription_gets_no_srt() -> Result<()> {
     let (old, leased) = customer.lease()?;
     // The program says so, and keeps what it has.
     let user = User::logged_in(&town)?;
-    support(&town, "refund", &customer.subscription.to_hex())?;
-    support(&town, "refund", &user.subscription)?;
+    town.support("refund", &customer.subscription.to_hex())?;
+    town.support("refund", &user.subscription)?;
     let before = Rows::of(&town)?;
     for _ in 0..3 {
         let refused = customer.services.srt(&customer.account)?;
@@ -293,7 +293,7 @@ fn a_reset_ends_old_tokens_and_allows_a_new_one() -> Result<()> {
     let (minted, assigned) = customer.assign(&bought)?;
     let Bought { srt: old_srt, drawn } = bought;
     let old = drawn.lease(minted, assigned.gateway);
-    support(&town, "reset", &customer.subscription.to_hex())?;
+    town.support("reset", &customer.subscription.to_hex())?;
     let srt = customer.srt()?;
     let before = Rows::of(&town)?;
     let refused = customer.refresh(&srt, &old).map(|_| ()).unwrap_err();
@@ -324,7 +324,7 @@ fn a_token_that_was_spent_before_a_reset_buys_nothing_after_it() -> Result<()> {
     let (spent, waiting) = (spender.buy()?, waiter.buy()?);
     let (first, _) = spender.assign(&spent)?;
     for customer in [&spender, &waiter] {
-        support(&town, "reset", &customer.subscription.to_hex())?;
+        town.support("reset", &customer.subscription.to_hex())?;
     }
     let before = Rows::of(&town)?;
     for (customer, bought) in [(&spender, &spent), (&waiter, &waiting)] {

@@ -114,8 +114,7 @@ fn who_forgot_the_code_gets_a_reset_and_another_address() -> Result<()> {
     failed(&second.restore("something that I remember badly")?, 1, &NOTHING_OPENS);
     // Before the reset there is no second address.
     failed(&second.assign()?, 1, &[]);
-    let url = town.url("accounts")?;
-    town.ask("accounts", &["subscription", "reset", &second.subscription, "--url", &url])?;
+    town.support("reset", &second.subscription)?;
     second.log_in()?.json()?;
     let assigned = endtoend::eventually(|| second.assign()?.json())?;
     let anew = text(&assigned, "/dedicated_ip")?;

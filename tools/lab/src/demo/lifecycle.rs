@@ -60,7 +60,7 @@ fn live(steps: &mut Steps<'_>, town: &Town, one: &mut Person, other: &mut Person
     })?;
     let former = other.dedicated_ip()?;
     steps.take("day 2: reset, and another address", || {
-        support(town, "reset", other)?;
+        town.support("reset", other.subscription())?;
         other.login()?;
         other.is_refused(&["dip", "refresh"], "the subscription was reset")?;
         other.forget()?;
@@ -74,7 +74,7 @@ fn live(steps: &mut Steps<'_>, town: &Town, one: &mut Person, other: &mut Person
     })?;
     steps.take("day 2: refund, and a last refresh", || {
         one.refresh()?;
-        support(town, "refund", one)?;
+        town.support("refund", one.subscription())?;
         one.browse()
     })?;
     town.set_ahead(5 * DAY + DAY / 12)?;
@@ -96,13 +96,6 @@ fn live(steps: &mut Steps<'_>, town: &Town, one: &mut Person, other: &mut Person
         rests(town, "quarantine", 0)?;
         rests(town, "leased", 0)
     })
-}
-
-/// Has support do something with a subscription.
-fn support(town: &Town, what: &str, person: &Person) -> Result<()> {
-    let url = town.url("accounts")?;
-    town.ask("accounts", &["subscription", what, person.subscription(), "--url", &url])?;
-    Ok(())
 }
 
 /// That so many addresses are in a state, once the DIP service has ended what has ended.
